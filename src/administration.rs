@@ -7,6 +7,7 @@ mod ending;
 mod history;
 mod json;
 mod listing;
+mod lost_grants;
 mod place;
 mod prediction;
 pub mod provider_health;
@@ -28,7 +29,7 @@ use crate::{
     store::{EventFilter, EventPart, EventPlace, EventsOf, ListedSession, Store, StoreError, StoredEvent},
 };
 
-pub use actions::{Action, Actor};
+pub use actions::{Action, Actor, EVERYBODY, record_reseal};
 pub use end_sessions::{Ended, Everyone, Step, Whose};
 pub use ending::{Ending, LoggedOutBy};
 pub use json::{event_json, session_json};
@@ -81,7 +82,11 @@ impl Administration {
     /// # Errors
     /// The store failed.
     pub async fn grant(&self, id: GrantId, after: EventPlace) -> Result<Option<GrantStory>, StoreError> {
-        let (grant, of) = (self.store.grant(id).await?, [EventsOf::Grant(id)]);
+        let of = [EventsOf::Grant(id)];
+        let grant = match self.store.grant(id).await? {
+            Some(grant) => Some(self.judged_grant(grant).await),
+            None => None,
+        };
         let events = self.history(&of, EventFilter::All, after, EVENTS).await?;
         let last_end = self.history(&of, EventFilter::Ends, EventPlace::START, 1).await?.events.pop();
         let is_known = grant.is_some() || last_end.is_some() || !events.events.is_empty();
@@ -91,7 +96,7 @@ impl Administration {
         let mut sessions = Vec::new();
         if let Some(grant) = &grant {
             let now = self.clock.now();
-            let mut found = self.store.sessions_by_prefix(&id.to_string()).await?;
+            let mut found = self.sessions_by_prefix(&id.to_string()).await?;
             // Of a session whose own name begins as the grant's does, another is the grant.
             found.retain(|listed| listed.grant.id == id);
             sessions = found

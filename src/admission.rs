@@ -282,7 +282,11 @@ impl Admission {
             return Some(reason);
         }
         if grant.missing_key.is_some() && Box::pin(self.renewer.has_lost_its_key(grant)).await {
-            return Some(SignInReason::GrantEnded(EndReason::KeyLost)).filter(leads_to_a_login);
+            let reason = Some(SignInReason::GrantEnded(EndReason::KeyLost)).filter(leads_to_a_login);
+            if reason.is_some() {
+                Box::pin(self.renewer.record_lost(grant, EndReason::KeyLost)).await;
+            }
+            return reason;
         }
         has_changed.then_some(SignInReason::SettingsChanged).filter(leads_to_a_login)
     }

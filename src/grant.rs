@@ -109,9 +109,11 @@ pub enum EndReason {
     IdentityRefused,
     /// The access token expired and there was no refresh token.
     Expired,
-    /// The tokens are encrypted under a key that no replica has any more. Never stored.
+    /// The tokens are encrypted under a key that no replica has any more. Stored as the reason of an event, and not with the grant: the key
+    /// may come back.
     KeyLost,
-    /// The grant belongs to another provider or client than the configured ones. Its refresh token is never sent to anybody else.
+    /// The grant belongs to another provider or client than the configured ones. Its refresh token is never sent to anybody else. Stored as
+    /// [`EndReason::KeyLost`] is.
     OtherProvider,
 }
 
@@ -261,7 +263,7 @@ impl EndReason {
 
     /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired, Self::OtherProvider]
+        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired, Self::OtherProvider, Self::KeyLost]
             .into_iter()
             .find(|reason| reason.as_str() == text)
     }

@@ -43,6 +43,10 @@ pub struct Event {
     pub detail: Option<String>,
     /// The issuer of the administrator who acted, of whom another provider may have a namesake.
     pub actor_issuer: Option<String>,
+    /// The administrator who acted, by the provider's `sub`: the name in the details may be one that they have chosen.
+    pub actor_subject: Option<String>,
+    /// The session that they acted in, by its short hash.
+    pub actor_session: Option<String>,
 }
 
 /// The kinds of events. Their names are stored and must not change.
@@ -66,6 +70,12 @@ pub enum Kind {
 
 /// The reason of a [`Kind::Logout`] of a session that a later login in its browser has replaced. It is stored and must not change.
 pub const ANOTHER_LOGIN: &str = "another_login";
+/// The reason of a [`Kind::Logout`] of a session whose user was logged out by others while the login was under way. It is stored and must
+/// not change.
+pub const DURING_LOGIN: &str = "during_login";
+/// The reason of a [`Kind::Logout`] of a session that was ended again after the database had forgotten its end. It is stored and must not
+/// change.
+pub const ENDED_AGAIN: &str = "ended_again";
 
 impl Kind {
     /// All of them.
@@ -110,6 +120,8 @@ impl Event {
             rotated: None,
             detail: None,
             actor_issuer: None,
+            actor_subject: None,
+            actor_session: None,
         }
     }
 

@@ -4,6 +4,13 @@ use std::cmp::Reverse;
 
 use http::{HeaderMap, HeaderValue, header};
 
+/// Whether a character does something to a text instead of being seen in it: control characters, marks that change the writing direction
+/// or break lines, and those that nobody sees. In somebody's name they could have it look like another's.
+pub fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A language that every text of a page has been written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {

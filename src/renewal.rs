@@ -28,6 +28,7 @@ mod engine;
 mod flight;
 mod health;
 mod knowledge;
+mod lost_grants;
 mod missing_key;
 mod on_demand;
 mod outcome;
@@ -64,6 +65,7 @@ use decision::{Decision, RemainingUse};
 use engine::Engine;
 use flight::{Flight, Flights};
 use knowledge::Observed;
+use lost_grants::LostGrants;
 use pending::Pending;
 use result::Outcome;
 use slots::Slots;
@@ -89,6 +91,7 @@ pub struct Renewer {
     store: Store,
     clock: Clock,
     timings: Timings,
+    lost: Arc<LostGrants>,
 }
 
 /// After how many refresh tokens near their idle expiry the others wait for the next interval.
@@ -130,7 +133,7 @@ impl Renewer {
             })
         };
         let engines = providers.iter().map(engine).collect();
-        Self { engines, tasks, store, clock, timings }
+        Self { engines, tasks, store, clock, timings, lost: Arc::default() }
     }
 
     /// Whether the provider of this name accepts this client; if it does not, none of its grants can be refreshed.
@@ -164,10 +167,10 @@ impl Renewer {
     /// [`Unusable`].
     pub async fn keep_fresh_for(&self, grant: Arc<Grant>, lasting: Duration) -> Result<Usable, Unusable> {
         let Some(engine) = self.engine_of(&grant) else {
-            return Err(Unusable::SignInAgain(EndReason::OtherProvider));
+            return Err(self.sign_in_for(&grant, EndReason::OtherProvider).await);
         };
         if let Some(key) = grant.missing_key {
-            return Box::pin(engine.serve_without_tokens(grant, key)).await;
+            return Box::pin(self.serve_without_tokens(engine, grant, key)).await;
         }
         let (now, waited) = (engine.clock.now(), Stopwatch::start());
         match decision::decide_lasting(&grant, &engine.settings, now, engine.breaker.in_trouble(now), lasting) {

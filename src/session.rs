@@ -65,6 +65,22 @@ pub enum Limit {
     Idle,
     /// The absolute limit.
     Absolute,
+    /// The idle limit, where use does not prolong it (`CODER_DISABLE_SESSION_EXPIRY_REFRESH`).
+    Duration,
+    /// The expiry of a personal access token.
+    TokenExpiry,
+}
+
+impl Limit {
+    /// The name in the history, which must not change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Absolute => "absolute",
+            Self::Duration => "duration",
+            Self::TokenExpiry => "token_expired",
+        }
+    }
 }
 
 impl Settings {
@@ -77,23 +93,33 @@ impl Settings {
     /// Returns when a session ends if it is not used any more, and by which limit.
     pub fn ends(&self, session: &Session, last_seen: Timestamp) -> (Timestamp, Limit) {
         if let Some(token) = &session.token {
-            return (token.expires_at, Limit::Absolute);
+            return (token.expires_at, Limit::TokenExpiry);
         }
         let absolute = session.created_at.plus(self.absolute);
         let idle = if self.sliding { last_seen } else { session.created_at }.plus(self.idle);
-        if idle < absolute { (idle, Limit::Idle) } else { (absolute, Limit::Absolute) }
+        if idle < absolute { (idle, self.unused()) } else { (absolute, Limit::Absolute) }
     }
 
     /// Returns the limit that a session has reached at `now`, if any.
     pub fn reached(&self, session: &Session, last_seen: Timestamp, now: Timestamp) -> Option<Limit> {
         if let Some(token) = &session.token {
-            return (now >= token.expires_at).then_some(Limit::Absolute);
+            return (now >= token.expires_at).then_some(Limit::TokenExpiry);
         }
         if now >= session.created_at.plus(self.absolute) {
             return Some(Limit::Absolute);
         }
         let (from, slack) = if self.sliding { (last_seen, self.granularity()) } else { (session.created_at, Duration::ZERO) };
-        (now >= from.plus(self.idle + slack)).then_some(Limit::Idle)
+        (now >= from.plus(self.idle + slack)).then_some(self.unused())
+    }
+
+    /// The limit that `CODER_SESSION_DURATION` is.
+    fn unused(&self) -> Limit {
+        if self.sliding { Limit::Idle } else { Limit::Duration }
+    }
+
+    /// The age at which sessions end however they are used, and by which limit.
+    pub fn oldest(&self) -> (Duration, Limit) {
+        if !self.sliding && self.idle < self.absolute { (self.idle, Limit::Duration) } else { (self.absolute, Limit::Absolute) }
     }
 }
 
@@ -126,6 +152,6 @@ mod tests {
         assert_eq!(reached(true, 100 * HOUR, 24 * HOUR + Duration::from_secs(60)), Some(Limit::Idle));
         assert_eq!(reached(true, 720 * HOUR, Duration::ZERO), Some(Limit::Absolute));
         assert_eq!(reached(false, 23 * HOUR, Duration::ZERO), None);
-        assert_eq!(reached(false, 24 * HOUR, Duration::ZERO), Some(Limit::Idle));
+        assert_eq!(reached(false, 24 * HOUR, Duration::ZERO), Some(Limit::Duration), "however it was used");
     }
 }

@@ -22,7 +22,6 @@ use crate::{
     clock::Clock,
     fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite},
     grant::Grant,
-    history::{Event, Kind},
     oidc::{Provider, Providers},
     seal::KeyRing,
     session::{EndSource, SessionHash, UserKey, cache::SessionCache, unrecorded::Extent},
@@ -311,15 +310,10 @@ impl SignOut {
         }
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
-        let now = self.clock.now();
-        let of_session = |hash| {
-            Event::of(Kind::Logout, ended.grant, &ended.issuer, &ended.identity, now).of_session(hash).because(by.as_str())
-        };
-        for other in &ended.others {
+        for (other, _) in &ended.others {
             self.cache.forget_session(*other);
-            self.store.enqueue_event(of_session(*other));
         }
-        self.store.enqueue_event(of_session(hash));
+        ended.events(hash, by.as_str(), self.clock.now()).for_each(|event| self.store.enqueue_event(event));
         self.revocations.notify_one();
         Ok(Some(ended))
     }

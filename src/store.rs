@@ -52,9 +52,9 @@ pub use listed::{
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use provider_hours::{LATENCY_BOUNDS, ProviderHour};
 pub use records::{
-    EndedSession, Expired, ExpiredAttempt, Fence, GrantSample, HandedOver, IdleExpiry, KeptPostRow, KeyUsage, Knowledge,
-    LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed, SessionFilter, Sharing, Swept,
-    TokenSaved, Tokens, Unverified,
+    EndedSession, Expired, ExpiredAttempt, Fence, GrantSample, HandOver, HandedOver, IdleExpiry, KeptPostRow, KeyUsage,
+    Knowledge, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, ReplacedSession, Resealed,
+    SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
 pub use scim_records::{ScimDeleted, ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

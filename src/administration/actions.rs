@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::Administration;
 use crate::{
+    clock::Timestamp,
     grant::GrantId,
     history::{Event, Kind},
     identity::Identity,
+    language::is_control,
     renewal::RefreshedNow,
-    store::{ListedSession, StoreError},
+    store::{ListedSession, Store, StoreError},
 };
 
 /// Who acts.
@@ -18,8 +20,17 @@ pub struct Actor {
     pub who: String,
     /// The issuer of their provider, of whom another provider may have a namesake; `None` for the command line.
     pub issuer: Option<String>,
-    /// The session that they act in, by its short hash, for the log; `None` for the command line.
+    /// Their `sub` there, which they cannot choose; `None` for the command line.
+    pub subject: Option<String>,
+    /// The session that they act in, by its short hash; `None` for the command line.
     pub session: Option<String>,
+}
+
+impl Actor {
+    /// Whoever may read the settings may do all that an administrator may.
+    pub fn command_line() -> Self {
+        Self { who: "the command line".to_owned(), issuer: None, subject: None, session: None }
+    }
 }
 
 /// What an administrator does. Their names are stored and must not change.
@@ -33,6 +44,10 @@ pub enum Action {
     EndEveryone,
     /// Renews a grant.
     Renew,
+    /// Marks all refresh tokens as possibly used, after the database was restored from a backup.
+    Restored,
+    /// Encrypts all tokens with the newest key.
+    Reseal,
 }
 
 /// Whom an action is about, in the history.
@@ -42,13 +57,15 @@ pub(super) enum About<'a> {
     Session(&'a ListedSession),
     /// The user of this grant.
     Grant(GrantId, &'a str, &'a Identity),
+    /// Whoever has this name, of the provider with this issuer if one is given.
+    Name(&'a str, Option<&'a str>),
     /// Everybody, or all users of the provider with this issuer.
     Everybody(Option<&'a str>),
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::EndSession, Self::EndUser, Self::EndEveryone, Self::Renew];
+    pub const ALL: [Self; 6] = [Self::EndSession, Self::EndUser, Self::EndEveryone, Self::Renew, Self::Restored, Self::Reseal];
 
     /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
@@ -57,6 +74,8 @@ impl Action {
             Self::EndUser => "end_user",
             Self::EndEveryone => "end_everyone",
             Self::Renew => "renew",
+            Self::Restored => "restored",
+            Self::Reseal => "reseal",
         }
     }
 
@@ -66,8 +85,8 @@ impl Action {
     }
 }
 
-/// What the history names where an action is about everybody.
-const EVERYBODY: GrantId = GrantId([0; 16]);
+/// The grant of events that are about none, but about everybody or a name.
+pub const EVERYBODY: GrantId = GrantId([0; 16]);
 /// How many names are kept of an actor, in characters.
 const MOST_OF_NAME: usize = 200;
 
@@ -89,34 +108,62 @@ impl Administration {
         Ok(Some(refreshed.await))
     }
 
+    /// Marks all refresh tokens as possibly used since the backup that the database was restored from, and says how many.
+    ///
+    /// # Errors
+    /// Some may be marked.
+    pub async fn mark_restored(&self, actor: &Actor) -> Result<u64, StoreError> {
+        let marked = self.store.mark_restored().await;
+        self.record(actor, Action::Restored, About::Everybody(None), outcome(marked.is_ok()));
+        self.store.flush_events().await;
+        marked
+    }
+
     /// Records an action.
     pub(super) fn record(&self, actor: &Actor, action: Action, about: About<'_>, outcome: &str) {
-        let (now, nobody) = (self.clock.now(), Identity::default());
-        let of = |grant, issuer, whose| Event::of(Kind::Administration, grant, issuer, whose, now);
-        let event = match about {
-            About::Session(listed) => {
-                of(listed.grant.id, &listed.grant.issuer, &listed.grant.identity).of_session(listed.session.hash)
-            }
-            About::Grant(grant, issuer, whose) => of(grant, issuer, whose),
-            About::Everybody(issuer) => of(EVERYBODY, issuer.unwrap_or_default(), &nobody),
-        };
-        let who: String = actor.who.chars().filter(|character| !character.is_control()).take(MOST_OF_NAME).collect();
-        let event = Event {
-            outcome: outcome.to_owned(),
-            detail: Some(who),
-            actor_issuer: actor.issuer.clone(),
-            ..event.because(action.as_str())
-        };
-        tracing::info!(
-            action = action.as_str(),
-            outcome,
-            grant.id = %event.grant,
-            session = event.session,
-            administrator.session = actor.session,
-            "an administrator acted"
-        );
-        self.store.enqueue_event(event);
+        self.store.enqueue_event(event(actor, action, about, outcome, self.clock.now()));
     }
+}
+
+/// Has it recorded that all tokens were encrypted with the newest key, or not all were.
+pub fn record_reseal(store: &Store, is_ok: bool, now: Timestamp) {
+    store.enqueue_event(event(&Actor::command_line(), Action::Reseal, About::Everybody(None), outcome(is_ok), now));
+}
+
+/// The event of an action, and its line of the log.
+fn event(actor: &Actor, action: Action, about: About<'_>, outcome: &str, now: Timestamp) -> Event {
+    let nobody = Identity::default();
+    let of = |grant, issuer, whose| Event::of(Kind::Administration, grant, issuer, whose, now);
+    let event = match about {
+        About::Session(listed) => {
+            of(listed.grant.id, &listed.grant.issuer, &listed.grant.identity).of_session(listed.session.hash)
+        }
+        About::Grant(grant, issuer, whose) => of(grant, issuer, whose),
+        About::Name(name, issuer) => Event { who: kept(name), ..of(EVERYBODY, issuer.unwrap_or_default(), &nobody) },
+        About::Everybody(issuer) => of(EVERYBODY, issuer.unwrap_or_default(), &nobody),
+    };
+    let event = Event {
+        outcome: outcome.to_owned(),
+        detail: Some(kept(&actor.who)),
+        actor_issuer: actor.issuer.clone(),
+        actor_subject: actor.subject.as_deref().map(kept),
+        actor_session: actor.session.clone(),
+        ..event.because(action.as_str())
+    };
+    tracing::info!(
+        action = action.as_str(),
+        outcome,
+        grant.id = %event.grant,
+        session = event.session,
+        administrator.session = actor.session,
+        "an administrator acted"
+    );
+    event
+}
+
+/// As much of a name as is kept.
+fn kept(name: &str) -> String {
+    name.chars().filter(|character| !is_control(*character)).take(MOST_OF_NAME).collect()
 }
 
 /// How the history names what became of it.

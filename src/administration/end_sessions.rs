@@ -1,12 +1,15 @@
 //! Ends sessions: one, a user's, everyone's. The command line, the pages and the API end them in this one way: whatever is found ends,
 //! each whatever became of the others, and then what was made of it meanwhile.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Action, Actor, Administration,
     actions::{About, outcome},
-    search::is_of,
+    search::{Meant, is_of},
 };
 use crate::{
     grant::{Grant, GrantId},
@@ -47,6 +50,10 @@ pub struct Ended {
     pub failures: usize,
     /// Why the last of these has not.
     pub error: Option<StoreError>,
+    /// Users whose names differ from the given one in case alone, another having it as it is: their sessions are left.
+    pub spared: BTreeSet<String>,
+    /// Users whose names differ from the given one in case alone, none having it as it is: nothing has ended.
+    pub unclear: BTreeSet<String>,
 }
 
 /// What became of the wish to end everyone's sessions.
@@ -92,7 +99,7 @@ impl Target {
     fn of(name: &str, found: &ListedSession) -> Self {
         if is_of(name, found) {
             Self::User { issuer: found.grant.issuer.clone(), subject: found.grant.identity.subject.clone() }
-        } else if hex(&found.session.hash.0).starts_with(name) {
+        } else if hex(&found.session.hash.0).starts_with(&name.to_ascii_lowercase()) {
             Self::Session(found.session.hash)
         } else {
             Self::Grant(found.grant.id)
@@ -122,12 +129,28 @@ impl Administration {
         issuer: Option<&str>,
         mut on_step: impl FnMut(Step<'_>),
     ) -> Result<Ended, StoreError> {
+        if let Whose::Everyone = whose {
+            self.record(actor, Action::EndEveryone, About::Everybody(issuer), "begun");
+        }
+        self.end_begun(actor, whose, issuer, &mut on_step).await
+    }
+
+    /// The same of what is recorded as begun, where it is to be.
+    async fn end_begun(
+        &self,
+        actor: &Actor,
+        whose: Whose<'_>,
+        issuer: Option<&str>,
+        on_step: &mut impl FnMut(Step<'_>),
+    ) -> Result<Ended, StoreError> {
         let mut ended = Ended::default();
-        let read = self.end_targets(actor, whose, issuer, &mut ended, &mut on_step).await;
+        let read = self.end_targets(actor, whose, issuer, &mut ended, on_step).await;
         let outcome = outcome(read.is_ok() && ended.failures == 0);
         match whose {
-            // Each is recorded as it ends.
-            Whose::Session(_) | Whose::Named(_) => {}
+            // Each is recorded as it ends; those that could not be read are not known.
+            Whose::Session(_) | Whose::Named(_) if read.is_ok() => {}
+            Whose::Session(listed) => self.record(actor, Action::EndSession, About::Session(listed), outcome),
+            Whose::Named(name) => self.record(actor, Action::EndUser, About::Name(name, issuer), outcome),
             Whose::UserOf(grant) => {
                 self.record(actor, Action::EndUser, About::Grant(grant.id, &grant.issuer, &grant.identity), outcome)
             }
@@ -167,7 +190,7 @@ impl Administration {
         let (this, actor) = (self.clone(), actor.clone());
         self.record(&actor, Action::EndEveryone, About::Everybody(None), "begun");
         self.sign_out.tasks.spawn(async move {
-            let ended = this.end(&actor, Whose::Everyone, None, |_| {}).await.and_then(Ended::into_result);
+            let ended = this.end_begun(&actor, Whose::Everyone, None, &mut |_| {}).await.and_then(Ended::into_result);
             drop(turn);
             match ended {
                 Ok(count) => tracing::info!(sessions = count, "everyone's sessions have ended"),
@@ -192,7 +215,7 @@ impl Administration {
         ended: &mut Ended,
         on_step: &mut impl FnMut(Step<'_>),
     ) -> Result<(), StoreError> {
-        for target in self.targets(whose, issuer).await? {
+        for target in self.targets(whose, issuer, ended).await? {
             if let Target::User { issuer, subject } = &target
                 && let Err(error) = self.sign_out.refuse_bearer_tokens_of(issuer, subject).await
             {
@@ -246,7 +269,7 @@ impl Administration {
         Ok(())
     }
 
-    async fn targets(&self, whose: Whose<'_>, issuer: Option<&str>) -> Result<Vec<Target>, StoreError> {
+    async fn targets(&self, whose: Whose<'_>, issuer: Option<&str>, ended: &mut Ended) -> Result<Vec<Target>, StoreError> {
         let name = match whose {
             Whose::Session(listed) => return Ok(vec![Target::Session(listed.session.hash)]),
             Whose::UserOf(Grant { issuer, identity, .. }) => {
@@ -255,11 +278,18 @@ impl Administration {
             Whose::Everyone => return Ok(vec![Target::Everyone]),
             Whose::Named(name) => name,
         };
+        let mut found = self.named(name).await?;
+        found.retain(|found| issuer.is_none_or(|issuer| found.grant.issuer == issuer));
         let mut targets = Vec::new();
-        for found in self.named(name).await? {
-            let target = Target::of(name, &found);
-            if issuer.is_none_or(|issuer| found.grant.issuer == issuer) && !targets.contains(&target) {
-                targets.push(target);
+        match Meant::of(name, found) {
+            Meant::Unclear(names) => ended.unclear = names,
+            Meant::These(found, others) => {
+                ended.spared = others;
+                for target in found.iter().map(|found| Target::of(name, found)) {
+                    if !targets.contains(&target) {
+                        targets.push(target);
+                    }
+                }
             }
         }
         Ok(targets)

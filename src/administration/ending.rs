@@ -2,7 +2,7 @@
 
 use crate::{
     grant::EndReason,
-    history::{ANOTHER_LOGIN, Event, Kind},
+    history::{ANOTHER_LOGIN, DURING_LOGIN, ENDED_AGAIN, Event, Kind},
     sign_out::LogoutInitiator,
 };
 
@@ -22,6 +22,8 @@ pub enum Ending {
     Idle,
     /// It reached the absolute limit.
     TooOld,
+    /// It reached the idle limit, which use did not prolong.
+    Duration,
     /// It was a personal access token's, which expired.
     TokenExpired,
     /// Its grant ended, and the provider's words, if it said any.
@@ -37,6 +39,10 @@ pub enum LoggedOutBy {
     Initiator(LogoutInitiator),
     /// A newer login in the same browser.
     AnotherLogin,
+    /// Whoever logged the user out while the login was under way.
+    DuringLogin,
+    /// Whoever had ended it before the database went back in time.
+    EndedBefore,
     /// What a newer release knows.
     Other(String),
 }
@@ -53,9 +59,12 @@ impl Ending {
             (Kind::Logout, _, by) => Some(Self::LoggedOut(LoggedOutBy::named(by))),
             (Kind::Limit, _, "idle") => Some(Self::Idle),
             (Kind::Limit, _, "token_expired") => Some(Self::TokenExpired),
+            (Kind::Limit, _, "duration") => Some(Self::Duration),
             (Kind::Limit, _, _) => Some(Self::TooOld),
             (Kind::Renewal, "dead", "no_refresh_token") => Some(Self::Grant(EndReason::Expired, words())),
             (Kind::Renewal, "dead", "identity_refused") => Some(Self::Grant(EndReason::IdentityRefused, words())),
+            (Kind::Renewal, "dead", "other_provider") => Some(Self::Grant(EndReason::OtherProvider, None)),
+            (Kind::Renewal, "dead", "key_lost") => Some(Self::Grant(EndReason::KeyLost, None)),
             (Kind::Renewal, "dead", _) => Some(Self::Grant(EndReason::Dead, words())),
             (Kind::Renewal, _, "outcome_unknown") => Some(Self::Grant(EndReason::OutcomeUnknown, None)),
             (Kind::Renewal, "config", reason) => Some(Self::NeedsPerson(words().unwrap_or_else(|| reason.to_owned()))),
@@ -69,9 +78,12 @@ impl Ending {
             Self::LoginDenied { .. } => "login_denied",
             Self::LoggedOut(LoggedOutBy::Initiator(initiator)) => initiator.as_str(),
             Self::LoggedOut(LoggedOutBy::AnotherLogin) => ANOTHER_LOGIN,
+            Self::LoggedOut(LoggedOutBy::DuringLogin) => DURING_LOGIN,
+            Self::LoggedOut(LoggedOutBy::EndedBefore) => ENDED_AGAIN,
             Self::LoggedOut(LoggedOutBy::Other(_)) => "other",
             Self::Idle => "idle_limit",
             Self::TooOld => "absolute_limit",
+            Self::Duration => "duration_limit",
             Self::TokenExpired => "token_expired",
             Self::Grant(reason, _) => reason.as_str(),
             Self::NeedsPerson(_) => "config",
@@ -84,6 +96,8 @@ impl LoggedOutBy {
         match LogoutInitiator::parse(by) {
             Some(initiator) => Self::Initiator(initiator),
             None if by == ANOTHER_LOGIN => Self::AnotherLogin,
+            None if by == DURING_LOGIN => Self::DuringLogin,
+            None if by == ENDED_AGAIN => Self::EndedBefore,
             None => Self::Other(by.to_owned()),
         }
     }
@@ -92,7 +106,7 @@ impl LoggedOutBy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, grant::GrantId, identity::Identity};
+    use crate::{administration::SessionState, clock::Timestamp, grant::GrantId, identity::Identity, session::Limit};
 
     #[test]
     fn whoever_ended_a_session_is_known_by_the_name_that_the_history_has() {
@@ -107,7 +121,17 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), LogoutInitiator::all().count(), "each has a name of its own");
-        assert_eq!(of(ANOTHER_LOGIN).code(), ANOTHER_LOGIN);
+        for limit in [Limit::Idle, Limit::Absolute, Limit::Duration, Limit::TokenExpiry] {
+            let event = Event::of(Kind::Limit, GrantId([0; 16]), "", &Identity::default(), Timestamp(0)).because(limit.as_str());
+            assert_eq!(
+                Ending::of(&event).unwrap().code(),
+                SessionState::Limit(limit).name(),
+                "one name before and after the sweep"
+            );
+        }
+        for reason in [ANOTHER_LOGIN, DURING_LOGIN, ENDED_AGAIN] {
+            assert_eq!(of(reason).code(), reason);
+        }
         assert_eq!((of("x"), of("x").code()), (Ending::LoggedOut(LoggedOutBy::Other("x".to_owned())), "other"));
     }
 }

@@ -17,6 +17,7 @@ pub fn session_json(listed: &ListedSession, limits: &Settings, now: Timestamp) -
     let ends_by = match cause {
         EndCause::Idle => "idle limit",
         EndCause::Absolute => "absolute limit",
+        EndCause::Duration => "limit of its age",
         EndCause::TokenExpiry => "its expiry",
         EndCause::NoRefreshToken => "access token's expiry",
         EndCause::RefreshTokenIdle => "refresh token's expiry",
@@ -46,7 +47,8 @@ pub fn event_json(StoredEvent { event, replica, .. }: &StoredEvent) -> Value {
         "user": event.subject, "issuer": Some(&event.issuer).filter(|issuer| !issuer.is_empty()),
         "name": event.who, "preferredUsername": event.username, "outcome": event.outcome, "reason": event.reason, "providerError": event.code,
         "milliseconds": event.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-        "rotated": event.rotated, "detail": event.detail, "administratorIssuer": event.actor_issuer, "replica": replica,
+        "rotated": event.rotated, "detail": event.detail, "administratorIssuer": event.actor_issuer,
+        "administratorSubject": event.actor_subject, "administratorSession": event.actor_session, "replica": replica,
         "why": why.map(|why| json!({ "code": why.code(), "text": words::ending(&why, Language::English) })),
     })
 }

@@ -82,7 +82,7 @@ impl Administration {
         let mut listing = Listing { sessions: Vec::new(), next: None, looked_at: 0 };
         let mut position = after;
         loop {
-            let (page, next) = self.store.list_sessions(position).await?;
+            let (page, next) = self.list_sessions(position).await?;
             for listed in page {
                 let at = ListPosition { created_at: listed.session.created_at, hash: listed.session.hash };
                 if !filter.matches(&listed) {

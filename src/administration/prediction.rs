@@ -23,6 +23,8 @@ pub enum EndCause {
     Idle,
     /// `CODER_SESSION_MAX_DURATION`.
     Absolute,
+    /// `CODER_SESSION_DURATION`, which use does not prolong.
+    Duration,
     /// It is a personal access token's, which expires.
     TokenExpiry,
     /// The access token expires, and there is no refresh token.
@@ -39,6 +41,7 @@ impl EndCause {
         match self {
             Self::Idle => "idle_limit",
             Self::Absolute => "absolute_limit",
+            Self::Duration => "duration_limit",
             Self::TokenExpiry => "token_expiry",
             Self::NoRefreshToken => "no_refresh_token",
             Self::RefreshTokenIdle => "refresh_token_idle",
@@ -84,8 +87,9 @@ impl Prediction {
             return Self { unused: (now, EndCause::GrantEnded), used: (now, EndCause::GrantEnded) };
         }
         let limit = |(at, limit): (Timestamp, Limit)| match limit {
-            Limit::Absolute if session.token.is_some() => (at, EndCause::TokenExpiry),
+            Limit::TokenExpiry => (at, EndCause::TokenExpiry),
             Limit::Absolute => (at, EndCause::Absolute),
+            Limit::Duration => (at, EndCause::Duration),
             Limit::Idle => (at, EndCause::Idle),
         };
         let first_of = |one: (Timestamp, EndCause), other: Option<(Timestamp, EndCause)>| {
@@ -141,7 +145,7 @@ mod tests {
         for (session, grant, limits, unused, used) in [
             (&session, &grant, &limits, (34, EndCause::Idle), (720, EndCause::Absolute)),
             (&old, &grant, &limits, (720, EndCause::Absolute), (720, EndCause::Absolute)),
-            (&session, &grant, &fixed, (24, EndCause::Idle), (24, EndCause::Idle)),
+            (&session, &grant, &fixed, (24, EndCause::Duration), (24, EndCause::Duration)),
             (&session, &lasting, &limits, (11, EndCause::NoRefreshToken), (11, EndCause::NoRefreshToken)),
             (&session, &idle(20), &limits, (20, EndCause::RefreshTokenIdle), (720, EndCause::Absolute)),
             (&session, &idle(5), &limits, (11, EndCause::RefreshTokenIdle), (720, EndCause::Absolute)),

@@ -1,5 +1,7 @@
 //! Finds sessions by what an administrator knows of them.
 
+use std::collections::BTreeSet;
+
 use super::{Administration, Filter, ListPlace, Listing, NamePosition, listing::MOST_LOOKED_AT, place};
 use crate::{
     clock::Timestamp,
@@ -23,7 +25,7 @@ impl Administration {
         if sessions.is_empty() && name.len() >= MIN_PREFIX_LEN {
             sessions = self.store.sessions_by_prefix(&name.to_ascii_lowercase()).await?;
         }
-        Ok(sessions)
+        Ok(self.judged(sessions).await)
     }
 
     /// A part of what a search finds: the sessions that [`Administration::named`] finds, or else those of users whose e-mail address or user
@@ -69,7 +71,8 @@ impl Administration {
         loop {
             let from = after.as_ref().map(|after| (after.key.as_str(), after.grant));
             let (part, next) = self.store.sessions_beginning(text, by, from).await?;
-            for (listed, key) in part {
+            let (part, keys): (Vec<_>, Vec<_>) = part.into_iter().unzip();
+            for (listed, key) in self.judged(part).await.into_iter().zip(keys) {
                 let own = NamePosition { by, key, grant: listed.grant.id, session: place::position(&listed) };
                 // A part begins with the grant at which the one before ended.
                 let is_behind = |after: &NamePosition| {
@@ -113,10 +116,39 @@ const AFTER_ALL: ListPosition = ListPosition { created_at: Timestamp(0), hash: S
 
 /// Whether this is a name of the session's user.
 pub(super) fn is_of(name: &str, listed: &ListedSession) -> bool {
+    spelled(name, listed).is_some()
+}
+
+/// The name of the session's user that this is, as it is spelled there: the `sub`, or the user name or an e-mail address in whichever case.
+fn spelled<'a>(name: &str, listed: &'a ListedSession) -> Option<&'a str> {
     let identity = &listed.grant.identity;
-    identity.subject == name
-        || identity.username.as_deref() == Some(name)
-        || identity.email.iter().chain(&identity.unverified_email).any(|email| email.eq_ignore_ascii_case(name))
+    let others = || identity.username.iter().chain(&identity.email).chain(&identity.unverified_email).map(String::as_str);
+    let exact = [identity.subject.as_str()].into_iter().chain(others()).find(|own| *own == name);
+    exact.or_else(|| others().find(|own| own.eq_ignore_ascii_case(name)))
+}
+
+/// Whose sessions are meant by whoever acts on a name. The names of two users may differ in case alone.
+#[derive(Debug)]
+pub(super) enum Meant {
+    /// These, and those of users of these names are not, which nobody has typed.
+    These(Vec<ListedSession>, BTreeSet<String>),
+    /// Nobody's: no name is spelled as it was typed, and it may be each of these.
+    Unclear(BTreeSet<String>),
+}
+
+impl Meant {
+    /// Whom `name` means, of the sessions that it has found.
+    pub(super) fn of(name: &str, mut found: Vec<ListedSession>) -> Self {
+        let mut spellings: BTreeSet<_> = found.iter().filter_map(|listed| spelled(name, listed)).map(str::to_owned).collect();
+        if spellings.remove(name) {
+            found.retain(|listed| spelled(name, listed) == Some(name));
+        } else if spellings.len() > 1 {
+            return Self::Unclear(spellings);
+        } else {
+            spellings.clear();
+        }
+        Self::These(found, spellings)
+    }
 }
 
 fn begins_with(text: &str, listed: &ListedSession) -> bool {

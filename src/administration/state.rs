@@ -64,6 +64,8 @@ impl<'a> SessionState<'a> {
         match self {
             Self::Limit(Limit::Idle) => "idle_limit",
             Self::Limit(Limit::Absolute) => "absolute_limit",
+            Self::Limit(Limit::Duration) => "duration_limit",
+            Self::Limit(Limit::TokenExpiry) => "token_expired",
             Self::Ended(_) => "ended",
             Self::Refused(_) => "refused",
             Self::RefreshTokenExpired(_) => "refresh_token_expired",

@@ -1,5 +1,6 @@
 //! What administrators read, in every language.
 
+mod actor;
 mod english;
 mod german;
 
@@ -70,6 +71,8 @@ mod tests {
         for state in [
             SessionState::Limit(Limit::Idle),
             SessionState::Limit(Limit::Absolute),
+            SessionState::Limit(Limit::Duration),
+            SessionState::Limit(Limit::TokenExpiry),
             SessionState::Ended(&ended),
             SessionState::Refused("x"),
             SessionState::RefreshTokenExpired(Timestamp(0)),
@@ -82,9 +85,12 @@ mod tests {
         for end in [
             Ending::LoginDenied { rule: "group".into(), detail: None },
             Ending::LoggedOut(LoggedOutBy::AnotherLogin),
+            Ending::LoggedOut(LoggedOutBy::DuringLogin),
+            Ending::LoggedOut(LoggedOutBy::EndedBefore),
             Ending::LoggedOut(LoggedOutBy::Other("x".into())),
             Ending::Idle,
             Ending::TooOld,
+            Ending::Duration,
             Ending::TokenExpired,
             Ending::Grant(EndReason::Dead, Some("invalid_grant".into())),
             Ending::NeedsPerson("invalid_client".into()),
@@ -100,6 +106,7 @@ mod tests {
         for cause in [
             EndCause::Idle,
             EndCause::Absolute,
+            EndCause::Duration,
             EndCause::TokenExpiry,
             EndCause::NoRefreshToken,
             EndCause::RefreshTokenIdle,

@@ -219,14 +219,16 @@ impl Background {
         {
             return;
         }
-        let created_before = now.minus(if self.sessions.sliding {
-            self.sessions.absolute
-        } else {
-            self.sessions.idle.min(self.sessions.absolute)
-        });
+        let (oldest, limit) = self.sessions.oldest();
         // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
-        let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + self.timings.last_seen_interval);
-        let expired = Expired { created_before, seen_before, events_before: now.minus(self.event_retention), now };
+        let idle = self.sessions.idle + 2 * self.sessions.granularity() + self.timings.last_seen_interval;
+        let expired = Expired {
+            created_before: now.minus(oldest),
+            limit,
+            seen_before: self.sessions.sliding.then(|| now.minus(idle)),
+            events_before: now.minus(self.event_retention),
+            now,
+        };
         loop {
             match self.store.sweep(&expired).await {
                 Ok(swept) => {

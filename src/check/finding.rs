@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
+use crate::language::is_control;
+
 /// How grave a finding is. A graver one compares greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,7 +119,7 @@ impl fmt::Display for Report {
 /// Others' words may hold line ends, and what steers a terminal.
 fn on_one_line(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, character| {
-        if character.is_control() {
+        if is_control(character) {
             let _infallible = write!(line, "{}", character.escape_default());
         } else {
             line.push(character);

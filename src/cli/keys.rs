@@ -6,7 +6,9 @@ use clap::{ArgMatches, Command};
 
 use super::{output::print_out, runtime::block_on};
 use crate::{
+    administration::record_reseal,
     app,
+    clock::Clock,
     config::{Environment, Problems},
     seal::KeyRing,
     store::{KeyUsage, Resealed, Store, StoreError},
@@ -75,7 +77,17 @@ async fn status(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Encrypts everything with the newest key, which is recorded as what administrators do is.
 async fn reseal(store: &Store) -> anyhow::Result<()> {
+    let done = reseal_all(store).await;
+    record_reseal(store, *done.as_ref().unwrap_or(&false), Clock::System.now());
+    store.flush_events().await;
+    done?;
+    status(store).await
+}
+
+/// Encrypts everything anew, and says whether that is all.
+async fn reseal_all(store: &Store) -> anyhow::Result<bool> {
     let revocations = store.reseal_revocations().await?;
     let mut done = revocations.done;
     for _ in 0..MAX_PASSES {
@@ -83,11 +95,11 @@ async fn reseal(store: &Store) -> anyhow::Result<()> {
         done += pass.done;
         if pass.changed == 0 {
             print_out(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable + revocations.unreadable));
-            return status(store).await;
+            return Ok(true);
         }
     }
     print_out(&format!("sealed anew: {done}; some grants are renewed too often, so begin again\n"));
-    status(store).await
+    Ok(false)
 }
 
 /// Re-encrypts every grant once.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write};
 
-use crate::config::Problem;
+use crate::{config::Problem, language::is_control};
 
 /// Prints to standard output; a closed pipe is not an error.
 pub(super) fn print_out(text: &str) {
@@ -40,10 +40,4 @@ pub(super) fn json_text(json: &str) -> String {
         }
         out
     })
-}
-
-/// Control characters, marks that change the writing direction or break lines, and those that nobody sees.
-pub(super) fn is_control(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{output::print_out, runtime::block_on};
 use crate::{
-    administration::{Administration, Whose, parse_event_place},
+    administration::{Actor, Administration, Whose, parse_event_place},
     app,
     config::{Environment, Problems, check},
     store::{EventFilter, EventPlace, EventsOf, ListedSession},
@@ -119,7 +119,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             Verb::Show => show(&administration, name()?, issuer, arguments).await,
             Verb::Why => why(&administration, name()?, issuer).await,
             Verb::Restored => {
-                let marked = administration.store.mark_restored().await?;
+                let marked = administration.mark_restored(&Actor::command_line()).await?;
                 print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
                 Ok(())
             }

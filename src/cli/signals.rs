@@ -11,6 +11,16 @@ pub(super) enum Signal {
     HangUp,
 }
 
+impl Signal {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stop(name) => name,
+            Self::HangUp => "SIGHUP",
+        }
+    }
+}
+
 /// Installs the handlers. They stay installed when this is dropped: a signal that arrives while the process drains changes
 /// nothing.
 pub(super) struct Signals {

@@ -147,7 +147,12 @@ fn past(administration: &Administration, issuer: &str, identity: &Identity, plac
         3 => push(event(Kind::Logout, end).because("provider")),
         4 => {
             let acted = event(Kind::Administration, end).because("end_session");
-            push(Event { detail: Some("maya@example.com".into()), actor_issuer: Some(issuer.to_owned()), ..acted });
+            push(Event {
+                detail: Some("maya@example.com".into()),
+                actor_issuer: Some(issuer.to_owned()),
+                actor_subject: Some("maya".into()),
+                ..acted
+            });
             push(event(Kind::Logout, end).because("administrator"));
         }
         _ => {

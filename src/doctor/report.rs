@@ -9,6 +9,7 @@ use super::{
     finding::{Finding, Level},
     verdict::judge,
 };
+use crate::language::is_control;
 
 /// What the examination came to. It has no token, no secret and no name of a person, so that it can be attached to a ticket.
 #[derive(Clone, Debug)]
@@ -146,7 +147,7 @@ fn push(text: &mut String, line: impl AsRef<str>) {
 
 /// The provider's words without what would control a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if is_control(character) { '\u{fffd}' } else { character }).collect()
 }
 
 /// Breaks a line at spaces, and indents what follows.

@@ -140,6 +140,7 @@ impl Endpoints {
         let actor = Actor {
             who: grant.identity.display().to_owned(),
             issuer: Some(grant.issuer.clone()),
+            subject: Some(grant.identity.subject.clone()),
             session: Some(admitted.session().hash.short()),
         };
         if let Place::Grant(grant) = place {
@@ -237,7 +238,13 @@ fn notice(done: &str, language: Language) -> Option<String> {
         UNDER_WAY => Some(AdminText::EveryoneUnderWay),
         "renewal_renewed" => Some(AdminText::Renewed),
         // A stranger's link could have the page say anything.
-        "renewal_ended" | "renewal_not_renewable" | "renewal_refused" | "renewal_unavailable" | "renewal_under_way" => {
+        "renewal_ended"
+        | "renewal_not_renewable"
+        | "renewal_other_provider"
+        | "renewal_key_missing"
+        | "renewal_refused"
+        | "renewal_unavailable"
+        | "renewal_under_way" => {
             let why = words::not_renewed(done.trim_start_matches(RENEWAL), language);
             return Some(AdminText::NotRenewed(&why).said(language).into_owned());
         }

@@ -1,6 +1,7 @@
 //! What all pages are made of.
 
 use super::{Contact, Look, Text};
+use crate::language::is_control;
 
 /// A page of this body, which is HTML.
 pub(super) fn document(title: &str, body: &str, look: &Look<'_>) -> String {
@@ -91,7 +92,7 @@ fn push(out: &mut String, character: char) {
         '&' => out.push_str("&amp;"),
         '"' => out.push_str("&quot;"),
         '\'' => out.push_str("&#39;"),
-        control if control.is_control() => out.push('\u{fffd}'),
+        control if is_control(control) => out.push('\u{fffd}'),
         other => out.push(other),
     }
 }

@@ -16,8 +16,12 @@ pub enum RefreshedNow {
     Renewed,
     /// The grant has ended.
     Ended,
-    /// There is no refresh token, or none that can be read or is the configured provider's.
+    /// There is no refresh token.
     NotRenewable,
+    /// It is of another provider or client than the configured ones.
+    OtherProvider,
+    /// This replica does not have the key that its tokens are encrypted under.
+    KeyMissing,
     /// The provider refuses this grant without ending it.
     Refused,
     /// The provider or the store cannot be asked now; for so long.
@@ -33,6 +37,8 @@ impl RefreshedNow {
             Self::Renewed => "renewed",
             Self::Ended => "ended",
             Self::NotRenewable => "not_renewable",
+            Self::OtherProvider => "other_provider",
+            Self::KeyMissing => "key_missing",
             Self::Refused => "refused",
             Self::Unavailable(_) => "unavailable",
             Self::UnderWay => "under_way",
@@ -47,9 +53,13 @@ impl Renewer {
         if grant.ended.is_some() {
             return RefreshedNow::Ended;
         }
-        let Some(engine) = self.engine_of(&grant).filter(|_| grant.has_refresh_token && grant.missing_key.is_none()) else {
+        let Some(engine) = self.engine_of(&grant) else { return RefreshedNow::OtherProvider };
+        if !grant.has_refresh_token {
             return RefreshedNow::NotRenewable;
-        };
+        }
+        if grant.missing_key.is_some() {
+            return RefreshedNow::KeyMissing;
+        }
         if !engine.may_wait_for(&grant) {
             return RefreshedNow::Unavailable(super::MIN_RETRY_AFTER);
         }

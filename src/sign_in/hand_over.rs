@@ -27,7 +27,7 @@ use crate::{
     seal::KeyRing,
     secret::hex,
     session::{SessionHash, UserHash},
-    store::HandedOver,
+    store::{HandOver, HandedOver},
 };
 
 /// How long a code lives: a browser follows a redirect at once.
@@ -155,7 +155,9 @@ impl LoginParts {
         let replaces = self.cookies.session_value(at.headers).map(SessionHash::of);
         let new = HandedOver { session, site: at.site.authority().to_owned(), replaces, at: now };
         let handed_over = self.with_patience(|| self.store.hand_over(SessionHash(code.session), &new)).await?;
-        let handed_over = handed_over.ok_or(CallbackError::UnknownAttempt("the session that it was for has ended"))?;
+        let HandOver { session: handed_over, replaced } =
+            handed_over.ok_or(CallbackError::UnknownAttempt("the session that it was for has ended"))?;
+        self.record_replaced(&replaced, now);
         let grant = self.store.grant(handed_over.grant).await?;
         if let Some(grant) = &grant {
             let event = Event::of(Kind::Login, grant.id, &grant.issuer, &grant.identity, now).of_session(session);

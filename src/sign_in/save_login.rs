@@ -3,7 +3,7 @@
 use http::{HeaderValue, header};
 
 use super::{
-    LoginBrowser, Redirect, SignIn,
+    LoginBrowser, LoginParts, Redirect, SignIn,
     attempt::{Attempt, LoginMode},
     callback_error::CallbackError,
     left_over::LeftOver,
@@ -11,13 +11,14 @@ use super::{
     return_to::ReturnTo,
 };
 use crate::{
+    clock::Timestamp,
     grant::GrantId,
-    history::{ANOTHER_LOGIN, Event, Kind},
+    history::{ANOTHER_LOGIN, DURING_LOGIN, Event, Kind},
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
     session::{Opener, Session, SessionHash, UserHash, UserKey, UserName},
-    store::{LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Tokens},
+    store::{LoginSaved, LoginTarget, NewGrant, ReplacedSession, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
 
@@ -110,7 +111,9 @@ impl SignIn {
         if !was_ended && !self.parts.with_patience(|| self.parts.store.was_logged_out_since(whose, attempt.at())).await? {
             return Ok(());
         }
-        self.parts.store.end_session(session).await?;
+        if let Some(ended) = self.parts.store.end_session(session).await? {
+            ended.events(session, DURING_LOGIN, self.parts.clock.now()).for_each(|event| self.parts.store.enqueue_event(event));
+        }
         tracing::info!(session = session.short(), "the provider logged a user out while their login was under way");
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
     }
@@ -176,9 +179,7 @@ impl SignIn {
         };
         let event = |kind, hash| Event::of(kind, saved.grant, &grant.issuer, &grant.identity, now).of_session(hash);
         self.parts.store.enqueue_event(event(Kind::Login, hash).because(reason));
-        if let Some(replaced) = saved.replaced {
-            self.parts.store.enqueue_event(event(Kind::Logout, replaced).because(ANOTHER_LOGIN));
-        }
+        self.parts.record_replaced(&saved.replaced, now);
         tracing::info!(
             grant.id = %saved.grant, session = hash.short(), grant.refreshable = saved.renewable,
             access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
@@ -192,6 +193,21 @@ impl SignIn {
             .set_session(value.expose(), self.parts.sessions.absolute, at.headers)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
         Ok(Some((saved, cookies)))
+    }
+}
+
+impl LoginParts {
+    /// Records the ends of sessions that another has replaced in their browser, each as its own user's. One that is found past a limit has
+    /// ended by that: the sweep would have deleted it a moment later.
+    pub(super) fn record_replaced(&self, replaced: &[ReplacedSession], now: Timestamp) {
+        for ReplacedSession { session, issuer, identity } in replaced {
+            let Some(identity) = identity else { continue };
+            let event = |kind| Event::of(kind, session.grant, issuer, identity, now).of_session(session.hash);
+            self.store.enqueue_event(match self.sessions.reached(session, session.last_seen, now) {
+                Some(limit) => event(Kind::Limit).because(limit.as_str()),
+                None => event(Kind::Logout).because(ANOTHER_LOGIN),
+            });
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl SignOut {
         match self.end_recorded(hash, by).await {
             Err(error) if error.is_refusal() => {
                 tracing::error!(session = hash.short(), %error, "a logout could not be recorded for all sessions of the user; this session ends");
-                self.end_stored(hash, by).await.map(drop).or_else(|error| if error.is_refusal() { Ok(()) } else { Err(error) })
+                self.end_one(hash, by).await.map(drop).or_else(|error| if error.is_refusal() { Ok(()) } else { Err(error) })
             }
             done => done.map(drop),
         }

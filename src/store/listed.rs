@@ -7,6 +7,7 @@ use crate::{
     grant::{Ended, GrantId, Rotation},
     history::Event,
     identity::Identity,
+    seal::KeyId,
     session::{Opener, Session, SessionHash},
 };
 
@@ -28,6 +29,8 @@ pub struct ListedGrant {
     pub id: GrantId,
     /// The issuer identifier of the provider.
     pub issuer: String,
+    /// The client that the grant was issued to.
+    pub client_id: String,
     /// The user.
     pub identity: Identity,
     /// When the access token expires.
@@ -40,6 +43,8 @@ pub struct ListedGrant {
     pub rotation: Rotation,
     /// Whether it has a refresh token.
     pub has_refresh_token: bool,
+    /// The key that the refresh token is encrypted under.
+    pub refresh_key: Option<KeyId>,
     /// Until when the refresh token lives if it is not renewed, where that is known.
     pub refresh_until: Option<Timestamp>,
     /// Whether a refresh token was presented by an attempt whose lease has expired.

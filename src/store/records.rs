@@ -6,10 +6,11 @@ use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, Fingerprint, GrantId, Rotation},
+    history::{Event, Kind},
     identity::Identity,
     seal::KeyId,
     secret::Secret,
-    session::{Opener, PersonalToken, Session, SessionHash},
+    session::{Limit, Opener, PersonalToken, Session, SessionHash},
 };
 
 /// The tokens of one token response.
@@ -100,7 +101,7 @@ pub enum Sharing {
 }
 
 /// What a login was saved as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginSaved {
     /// The session.
     pub session: SessionHash,
@@ -108,8 +109,28 @@ pub struct LoginSaved {
     pub grant: GrantId,
     /// Whether the grant has a refresh token.
     pub renewable: bool,
-    /// The session that the new one replaced, if it was still there.
-    pub replaced: Option<SessionHash>,
+    /// The sessions that have ended by it: the browser's one before, and of another user also those that were handed over from it.
+    pub replaced: Vec<ReplacedSession>,
+}
+
+/// A session that has ended because its browser has another one now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedSession {
+    /// The session.
+    pub session: Session,
+    /// The issuer of its user's provider.
+    pub issuer: String,
+    /// Its user, who need not be the one who has logged in; `None` if that cannot be read.
+    pub identity: Option<Identity>,
+}
+
+/// What a hand-over was saved as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// The new session.
+    pub session: Session,
+    /// The sessions that have ended by it.
+    pub replaced: Vec<ReplacedSession>,
 }
 
 /// A personal access token that is to be saved.
@@ -249,8 +270,17 @@ pub struct EndedSession {
     pub identity: Identity,
     /// The ID token, for `id_token_hint`.
     pub id_token: Option<Secret>,
-    /// The other sessions of its login, at other sites, which have ended too.
-    pub others: Vec<SessionHash>,
+    /// The other sessions of its login, at other sites, which have ended too, each with its grant.
+    pub others: Vec<(SessionHash, GrantId)>,
+}
+
+impl EndedSession {
+    /// The events of its end, and of those that ended with it. `own` is its hash.
+    pub fn events(&self, own: SessionHash, reason: &str, at: Timestamp) -> impl Iterator<Item = Event> {
+        self.others.iter().copied().chain([(own, self.grant)]).map(move |(hash, grant)| {
+            Event::of(Kind::Logout, grant, &self.issuer, &self.identity, at).of_session(hash).because(reason)
+        })
+    }
 }
 
 impl EndedSession {
@@ -311,8 +341,10 @@ impl GrantSample {
 pub struct Expired {
     /// Sessions that began before.
     pub created_before: Timestamp,
-    /// Sessions that were last seen before.
-    pub seen_before: Timestamp,
+    /// The limit that these have reached.
+    pub limit: Limit,
+    /// Sessions that were last seen before; `None`: use does not prolong sessions.
+    pub seen_before: Option<Timestamp>,
     /// Events that happened before.
     pub events_before: Timestamp,
     /// The present time; login attempts and return addresses have their own expiry.

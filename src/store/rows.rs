@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StoreError, connection::Row, sealing};
+use super::{ReplacedSession, StoreError, connection::Row, sealing};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, ExchangedTokens, Fingerprint, Grant, GrantId, Intent, Rotation},
@@ -154,6 +154,13 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
         token: token_from(row.get("token_expires_at")?, row.get("token")?)?,
         login: row.get::<Option<Vec<u8>>>("login")?.map(|hash| session_hash_from(&hash)).transpose()?,
     })
+}
+
+/// Reads a session that was deleted because another has taken its place.
+pub(super) fn replaced_from(row: &Row) -> Result<ReplacedSession, StoreError> {
+    // What cannot be read of its user must not undo the login of another.
+    let identity = identity_from(row.get("identity")?).ok();
+    Ok(ReplacedSession { session: session_from(row)?, issuer: row.get("issuer")?, identity })
 }
 
 /// The columns of a personal access token, of which a browser's session has none.

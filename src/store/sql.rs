@@ -91,12 +91,17 @@ const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, g
     grants.ended_reason, grants.ended_code";
 
 const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at, sessions.last_seen, grants.issuer, \
-    sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
+    grants.client_id, substr(grants.refresh_token, 1, 5) AS refresh_token_head, sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
     CASE WHEN grants.refresh_token IS NULL THEN 0 ELSE 1 END AS has_refresh_token, grants.refresh_until, grants.attempt, \
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.ended_reason, grants.ended_code";
 
+/// What is returned of sessions that are deleted, with whose they were.
+const REPLACED_COLUMNS: &str = "hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token, \
+    (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
+    (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer";
+
 const EVENT_COLUMNS: &str = "id, at, kind, grant_id, session, issuer, subject, username, who, outcome, reason, code, duration, \
-    rotated, detail, actor_issuer, replica";
+    rotated, detail, actor_issuer, actor_subject, actor_session, replica";
 
 const TELLS_OF_END: &str = "(kind IN ('logout', 'limit', 'administration') OR (kind = 'login' AND outcome = 'denied') \
     OR (kind = 'renewal' AND (outcome IN ('dead', 'config') OR reason = 'outcome_unknown')))";
@@ -141,6 +146,8 @@ impl Text {
                 ("{listed_columns}", LISTED_COLUMNS)
             } else if starts_with(rest, b"{event_columns}") {
                 ("{event_columns}", EVENT_COLUMNS)
+            } else if starts_with(rest, b"{replaced_columns}") {
+                ("{replaced_columns}", REPLACED_COLUMNS)
             } else if starts_with(rest, b"{tells_of_end}") {
                 ("{tells_of_end}", TELLS_OF_END)
             } else if starts_with(rest, b"{bytes}") {

@@ -97,6 +97,7 @@ impl Sqlite {
             migration(16, "SCIM users", include_str!("../../migrations/sqlite/0016_scim_users.sql")),
             migration(17, "provider hours", include_str!("../../migrations/sqlite/0017_provider_hours.sql")),
             migration(18, "history is searched", include_str!("../../migrations/sqlite/0018_history_is_searched.sql")),
+            migration(19, "administrators are named", include_str!("../../migrations/sqlite/0019_administrators_are_named.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

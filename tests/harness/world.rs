@@ -213,7 +213,8 @@ impl World {
     }
 
     /// The binary with the world's settings.
-    fn binary(&self) -> std::process::Command {
+    /// The binary with the world's settings.
+    pub fn binary(&self) -> std::process::Command {
         let variables = self.environment.flags.iter().map(|(name, value)| (format!("CODER_{}", name.to_uppercase()), value));
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_evergate"));
         command.env_clear().envs(&self.environment.variables).envs(variables);

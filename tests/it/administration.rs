@@ -6,7 +6,11 @@ mod ends;
 mod gone;
 mod health;
 mod listener;
+mod lost_grants;
+mod names;
 mod pages;
+mod recorded;
+mod whose_end;
 
 use evergate::clock::Timestamp;
 use http::{Method, StatusCode};

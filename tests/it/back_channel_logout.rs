@@ -52,6 +52,11 @@ async fn a_logout_at_the_provider_that_comes_before_the_login_s_callback_is_not_
         let again = visitor.get(&path_of(&callback)).await.location();
         assert!(again.as_str().starts_with(world.idp.issuer()), "it is for the provider to say who is there now: {again}");
         assert!(visitor.session().is_none());
+        eventually("the end of what was saved is told", async || {
+            let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+            why.contains("logged out at the provider, or by a security tool, while the login was under way")
+        })
+        .await;
         // Who logs in there again is let in.
         world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
         visitor.get(&path_of(&world.idp.authorize(&again).await)).await.location();

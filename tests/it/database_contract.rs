@@ -20,7 +20,7 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::Secret,
-    session::{Opener, Session, SessionHash},
+    session::{Limit, Opener, Session, SessionHash},
     store::{
         Expired, ExpiredAttempt, LoginTarget, NewGrant, NewIntent, Renewed, RevocationToken, Settings, Sharing, Store, Tokens,
     },
@@ -32,9 +32,14 @@ use crate::harness::{
     postgres,
 };
 
-const EXPIRED: Expired =
-    Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
-const NOTHING: Expired = Expired { seen_before: Timestamp(0), ..EXPIRED };
+const EXPIRED: Expired = Expired {
+    created_before: Timestamp(0),
+    limit: Limit::Absolute,
+    seen_before: Some(Timestamp(8000)),
+    events_before: Timestamp(0),
+    now: Timestamp(6),
+};
+const NOTHING: Expired = Expired { seen_before: None, ..EXPIRED };
 const LEASE: Duration = Duration::from_secs(60);
 /// Whose grants the tests save.
 const REGISTRATION: ClientRegistration<'_> = ClientRegistration { issuer: "https://idp", client_id: "c" };

@@ -123,6 +123,30 @@ async fn a_new_login_at_the_login_site_takes_its_user_s_other_hosts_along_and_en
     assert_eq!(sessions(&world).await.len(), 2);
 }
 
+/// The reason of each end in somebody's history.
+async fn ends(world: &World, name: &str) -> Vec<String> {
+    let (_, text) = world.command(&["sessions", "show", name, "--json"]).await;
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    let ends = shown["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "logout");
+    ends.map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_session_that_a_login_replaces_leaves_an_event_also_one_that_was_handed_over() {
+    let world = build().start().await;
+    let browser = Browser::new(&world);
+    for host in [ONE, TWO] {
+        assert!(browser.browse(host, "/").await.is_upstreams());
+    }
+    // The site's own session is replaced by another one of the same login.
+    assert!(browser.browse(ONE, "/oauth2/start?rd=/").await.is_upstreams());
+    eventually("one has ended", async || ends(&world, "ann").await == ["another_login"]).await;
+    world.idp.log_in_as(user("bob"));
+    assert!(browser.browse(LOGIN, "/oauth2/start?another=true&rd=/").await.is_upstreams());
+    eventually("all three of hers have", async || ends(&world, "ann").await == ["another_login"; 4]).await;
+    assert!(ends(&world, "bob").await.is_empty());
+}
+
 #[tokio::test]
 async fn a_late_logout_at_the_provider_of_the_session_before_ends_nothing_of_a_new_login() {
     let world = build().start().await;

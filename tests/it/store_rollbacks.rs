@@ -249,6 +249,11 @@ async fn sessions_whose_end_the_database_forgot_are_ended_again() {
     eventually("it goes on", async || stays.get("/").await.is_upstreams()).await;
     assert_eq!(world.idp.prompts(), 1);
     eventually("what was done is said", async || !lines_with(&["is put right", "\"sessions.ended_again\":2"]).is_empty()).await;
+    eventually("both ends are told, whose first events the database may have forgotten", async || {
+        let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+        why.matches("had ended before the database went back in time").count() == 2
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What administrators read, in English.
 
+use super::actor;
 use crate::{
     administration::{Action, EndCause, Ending, LoggedOutBy, SessionState},
     grant::EndReason,
@@ -12,6 +13,8 @@ pub(super) fn state(state: SessionState<'_>) -> String {
     match state {
         SessionState::Limit(Limit::Idle) => "idle limit reached".to_owned(),
         SessionState::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
+        SessionState::Limit(Limit::Duration) => "limit of its age reached".to_owned(),
+        SessionState::Limit(Limit::TokenExpiry) => "personal access token expired".to_owned(),
         SessionState::Ended(ended) => format!("grant ended: {}", grant(ended.reason, ended.code.as_deref())),
         SessionState::Refused(code) => format!("renewal refused: {code}"),
         SessionState::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
@@ -31,6 +34,9 @@ pub(super) fn ending(ending: &Ending) -> String {
         Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "the session ended: nobody used it for CODER_SESSION_DURATION".to_owned(),
         Ending::TooOld => "the session ended: it reached CODER_SESSION_MAX_DURATION".to_owned(),
+        Ending::Duration => {
+            "the session ended: CODER_SESSION_DURATION had passed since its login, which use does not prolong".to_owned()
+        }
         Ending::TokenExpired => "the personal access token expired".to_owned(),
         Ending::Grant(reason, words) => grant(*reason, words.as_deref()),
         Ending::NeedsPerson(words) => format!("the provider refused to renew, which a person must mend ({words})"),
@@ -41,6 +47,12 @@ fn logged_out(by: &LoggedOutBy) -> String {
     let by = match by {
         LoggedOutBy::Initiator(initiator) => *initiator,
         LoggedOutBy::AnotherLogin => return "its browser logged in again, and has another session".to_owned(),
+        LoggedOutBy::DuringLogin => {
+            return "the user was logged out at the provider, or by a security tool, while the login was under way".to_owned();
+        }
+        LoggedOutBy::EndedBefore => {
+            return "the session was ended again: it had ended before the database went back in time".to_owned();
+        }
         LoggedOutBy::Other(other) => return format!("the session was ended ({other})"),
     };
     let text = match by {
@@ -80,6 +92,7 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
     match cause {
         EndCause::Idle => "the idle limit (CODER_SESSION_DURATION)",
         EndCause::Absolute => "the absolute limit (CODER_SESSION_MAX_DURATION)",
+        EndCause::Duration => "the limit of its age (CODER_SESSION_DURATION), which use does not prolong",
         EndCause::TokenExpiry => "the expiry of the personal access token",
         EndCause::NoRefreshToken => "the expiry of the access token, because there is no refresh token",
         EndCause::RefreshTokenIdle => "the expiry of the refresh token at the provider, if it is not used",
@@ -107,13 +120,17 @@ pub(super) fn event(event: &Event) -> String {
         (Kind::AppToken, _) => format!("a job got the access token{words}"),
         (Kind::Administration, outcome) => {
             let who = event.detail.as_deref().unwrap_or("an administrator");
-            let of = event.actor_issuer.as_deref().map(|issuer| format!(" ({issuer})")).unwrap_or_default();
+            let of = actor::of(event);
             let what = match Action::parse(&event.reason) {
                 Some(Action::EndSession) => "ended the session".to_owned(),
                 Some(Action::EndUser) => "ended all sessions of the user".to_owned(),
                 Some(Action::EndEveryone) if event.issuer.is_empty() => "ended everyone's sessions".to_owned(),
                 Some(Action::EndEveryone) => format!("ended the sessions of all users of {}", event.issuer),
                 Some(Action::Renew) => "had the grant renewed".to_owned(),
+                Some(Action::Restored) => {
+                    "marked all refresh tokens as possibly used, after the database was restored from a backup".to_owned()
+                }
+                Some(Action::Reseal) => "had all tokens encrypted with the newest key".to_owned(),
                 None => event.reason.clone(),
             };
             format!("{who}{of} {what}{}", outcome_of_action(outcome))
@@ -137,6 +154,8 @@ pub(super) fn not_done(why: &str) -> String {
     match why {
         "ended" => "it has ended",
         "not_renewable" => "there is no refresh token",
+        "other_provider" => "it belongs to another provider or client than are configured now",
+        "key_missing" => "its tokens are encrypted under a key that is not there",
         "refused" => "the provider refuses it, which a person must mend",
         "unavailable" => "the provider cannot be asked now",
         "under_way" => "it is under way already",

@@ -1,5 +1,6 @@
 //! What administrators read, in German.
 
+use super::actor;
 use crate::{
     administration::{Action, EndCause, Ending, LoggedOutBy, SessionState},
     grant::EndReason,
@@ -12,6 +13,8 @@ pub(super) fn state(state: SessionState<'_>) -> String {
     match state {
         SessionState::Limit(Limit::Idle) => "zu lange unbenutzt".to_owned(),
         SessionState::Limit(Limit::Absolute) => "zu alt".to_owned(),
+        SessionState::Limit(Limit::Duration) => "Grenze ihres Alters erreicht".to_owned(),
+        SessionState::Limit(Limit::TokenExpiry) => "persönliches Zugriffstoken abgelaufen".to_owned(),
         SessionState::Ended(ended) => format!("Grant beendet: {}", grant(ended.reason, ended.code.as_deref())),
         SessionState::Refused(code) => format!("Erneuerung abgelehnt: {code}"),
         SessionState::RefreshTokenExpired(_) => "Refresh-Token unbenutzt abgelaufen".to_owned(),
@@ -31,6 +34,10 @@ pub(super) fn ending(ending: &Ending) -> String {
         Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "die Sitzung ist zu Ende: niemand hat sie für CODER_SESSION_DURATION benutzt".to_owned(),
         Ending::TooOld => "die Sitzung ist zu Ende: sie hat CODER_SESSION_MAX_DURATION erreicht".to_owned(),
+        Ending::Duration => {
+            "die Sitzung ist zu Ende: seit der Anmeldung war CODER_SESSION_DURATION vergangen, die Benutzung nicht verlängert"
+                .to_owned()
+        }
         Ending::TokenExpired => "das persönliche Zugriffstoken ist abgelaufen".to_owned(),
         Ending::Grant(reason, words) => grant(*reason, words.as_deref()),
         Ending::NeedsPerson(words) => {
@@ -43,6 +50,14 @@ fn logged_out(by: &LoggedOutBy) -> String {
     let by = match by {
         LoggedOutBy::Initiator(initiator) => *initiator,
         LoggedOutBy::AnotherLogin => return "der Browser hat sich neu angemeldet und hat eine andere Sitzung".to_owned(),
+        LoggedOutBy::DuringLogin => {
+            return "der Benutzer wurde beim Anmeldedienst oder von einem Sicherheitswerkzeug abgemeldet, während die Anmeldung lief"
+                .to_owned();
+        }
+        LoggedOutBy::EndedBefore => {
+            return "die Sitzung wurde noch einmal beendet: sie war zu Ende, bevor die Datenbank in der Zeit zurückging"
+                .to_owned();
+        }
         LoggedOutBy::Other(other) => return format!("die Sitzung wurde beendet ({other})"),
     };
     let text = match by {
@@ -84,6 +99,9 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
     match cause {
         EndCause::Idle => "weil sie zu lange unbenutzt ist (CODER_SESSION_DURATION)",
         EndCause::Absolute => "weil sie zu alt ist (CODER_SESSION_MAX_DURATION)",
+        EndCause::Duration => {
+            "weil sie die Grenze ihres Alters erreicht (CODER_SESSION_DURATION), die Benutzung nicht verlängert"
+        }
         EndCause::TokenExpiry => "weil das persönliche Zugriffstoken abläuft",
         EndCause::NoRefreshToken => "weil das Zugriffstoken abläuft und es kein Refresh-Token gibt",
         EndCause::RefreshTokenIdle => "weil das Refresh-Token beim Anmeldedienst abläuft, wenn es nicht benutzt wird",
@@ -113,13 +131,18 @@ pub(super) fn event(event: &Event) -> String {
         (Kind::AppToken, _) => format!("ein Auftrag der Anwendung bekam das Zugriffstoken{words}"),
         (Kind::Administration, outcome) => {
             let who = event.detail.as_deref().unwrap_or("ein Administrator");
-            let of = event.actor_issuer.as_deref().map(|issuer| format!(" ({issuer})")).unwrap_or_default();
+            let of = actor::of(event);
             let what = match Action::parse(&event.reason) {
                 Some(Action::EndSession) => "hat die Sitzung beendet".to_owned(),
                 Some(Action::EndUser) => "hat alle Sitzungen des Benutzers beendet".to_owned(),
                 Some(Action::EndEveryone) if event.issuer.is_empty() => "hat alle Sitzungen beendet".to_owned(),
                 Some(Action::EndEveryone) => format!("hat die Sitzungen aller Benutzer von {} beendet", event.issuer),
                 Some(Action::Renew) => "hat den Grant erneuern lassen".to_owned(),
+                Some(Action::Restored) => {
+                    "hat alle Refresh-Tokens als möglicherweise benutzt markiert, nachdem die Datenbank wiederhergestellt wurde"
+                        .to_owned()
+                }
+                Some(Action::Reseal) => "hat alle Tokens mit dem neuesten Schlüssel verschlüsseln lassen".to_owned(),
                 None => event.reason.clone(),
             };
             format!("{who}{of} {what}{}", outcome_of_action(outcome))
@@ -143,6 +166,8 @@ pub(super) fn not_done(why: &str) -> String {
     match why {
         "ended" => "er ist beendet",
         "not_renewable" => "es gibt kein Refresh-Token",
+        "other_provider" => "er gehört zu einem anderen Anmeldedienst oder Client als den eingestellten",
+        "key_missing" => "seine Tokens sind unter einem Schlüssel verschlüsselt, der nicht da ist",
         "refused" => "der Anmeldedienst verweigert es, was jemand beheben muss",
         "unavailable" => "der Anmeldedienst kann jetzt nicht gefragt werden",
         "under_way" => "das geschieht schon",

@@ -30,5 +30,5 @@ pub(super) async fn page(
     administration: &Administration,
     after: ListPosition,
 ) -> anyhow::Result<(Vec<ListedSession>, Option<ListPosition>)> {
-    administration.store.list_sessions(after).await.context(UNREADABLE)
+    administration.list_sessions(after).await.context(UNREADABLE)
 }

@@ -38,13 +38,15 @@ const ANY: &str = "any";
 fn filter(arguments: &ArgMatches) -> anyhow::Result<Filter> {
     let text = |name| arguments.get_one::<String>(name).cloned();
     // A slip would be an empty list, as if nobody's grant had ended.
-    let reason = |reason: String| match reason.as_str() {
+    let reason = |reason: String| {
+        match reason.as_str() {
         ANY => Ok(EndedBecause::Any),
         odd => EndReason::parse(odd).map(EndedBecause::Of).with_context(|| {
             format!(
-                "{odd:?} is no reason for an end; write dead, outcome_unknown, identity_refused, expired, other_provider or any"
+                "{odd:?} is no reason for an end; write dead, outcome_unknown, identity_refused, expired, other_provider, key_lost or any"
             )
         }),
+    }
     };
     Ok(Filter {
         group: text("group"),

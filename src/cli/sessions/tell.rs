@@ -26,6 +26,7 @@ fn ends(listed: &ListedSession, limits: &Settings, now: Timestamp) -> (Timestamp
     let by = match cause {
         EndCause::Idle => "idle limit",
         EndCause::Absolute => "absolute limit",
+        EndCause::Duration => "limit of its age",
         EndCause::TokenExpiry => "expiry",
         EndCause::NoRefreshToken => "access token's expiry",
         EndCause::RefreshTokenIdle => "refresh token's expiry",
@@ -243,6 +244,8 @@ fn limit_sentence(limit: Limit) -> &'static str {
     match limit {
         Limit::Idle => "nobody used it for CODER_SESSION_DURATION",
         Limit::Absolute => "it reached CODER_SESSION_MAX_DURATION",
+        Limit::Duration => "CODER_SESSION_DURATION has passed since its login, which use does not prolong",
+        Limit::TokenExpiry => "the personal access token expired",
     }
 }
 

@@ -69,6 +69,7 @@ impl Endpoints {
             Credential::Session { signed_in, usable } => Ok(Actor {
                 who: usable.grant.identity.display().to_owned(),
                 issuer: Some(usable.grant.issuer.clone()),
+                subject: Some(usable.grant.identity.subject.clone()),
                 session: Some(signed_in.session().hash.short()),
             }),
             Credential::Token(_) => Err(Refusal::TokenNeeded(SignInReason::NoSession)),
@@ -89,7 +90,7 @@ impl Endpoints {
             ApiCall::Document => self.document(),
             ApiCall::Sessions(query) => sessions(admin, query).await?,
             ApiCall::Session(id) => {
-                let found = administration.store.sessions_by_prefix(&id).await.map_err(Refusal::from)?;
+                let found = administration.sessions_by_prefix(&id).await.map_err(Refusal::from)?;
                 let listed = found.iter().find(|listed| session_id(listed.session.hash) == *id).ok_or(Refusal::NoSuchPage)?;
                 session_json(listed, &administration.limits, now)
             }
@@ -203,6 +204,8 @@ fn renewal_json(id: GrantId, renewed: RefreshedNow) -> Value {
         RefreshedNow::Renewed
         | RefreshedNow::Ended
         | RefreshedNow::NotRenewable
+        | RefreshedNow::OtherProvider
+        | RefreshedNow::KeyMissing
         | RefreshedNow::Refused
         | RefreshedNow::UnderWay => None,
     };
@@ -234,7 +237,7 @@ mod tests {
     use crate::{
         administration::Ending,
         endpoints::admin::api_request::PATHS,
-        history::{ANOTHER_LOGIN, Event, Kind},
+        history::{ANOTHER_LOGIN, DURING_LOGIN, ENDED_AGAIN, Event, Kind},
         identity::Identity,
         sign_out::LogoutInitiator,
     };
@@ -266,15 +269,23 @@ mod tests {
         let described =
             &document["components"]["schemas"]["Event"]["properties"]["why"]["oneOf"][1]["properties"]["code"]["enum"];
         let described: BTreeSet<_> = described.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
-        let logouts = LogoutInitiator::all().map(LogoutInitiator::as_str).chain([ANOTHER_LOGIN, "by a newer release"]);
+        let logouts = LogoutInitiator::all().map(LogoutInitiator::as_str).chain([
+            ANOTHER_LOGIN,
+            DURING_LOGIN,
+            ENDED_AGAIN,
+            "by a newer release",
+        ]);
         let others = [
             (Kind::Login, "denied", "group"),
             (Kind::Limit, "ok", "idle"),
             (Kind::Limit, "ok", "absolute"),
+            (Kind::Limit, "ok", "duration"),
             (Kind::Limit, "ok", "token_expired"),
             (Kind::Renewal, "dead", "invalid_grant"),
             (Kind::Renewal, "dead", "no_refresh_token"),
             (Kind::Renewal, "dead", "identity_refused"),
+            (Kind::Renewal, "dead", "other_provider"),
+            (Kind::Renewal, "dead", "key_lost"),
             (Kind::Renewal, "ambiguous", "outcome_unknown"),
             (Kind::Renewal, "config", "invalid_client"),
         ];

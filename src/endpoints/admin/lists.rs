@@ -6,12 +6,12 @@ use http::Response;
 use super::Place;
 use crate::{
     administration::{
-        EndedBecause, Filter, ListPlace, Listing, NamePosition, SessionState, event_place, parse_event_place, words,
+        EVERYBODY, EndedBecause, Filter, ListPlace, Listing, NamePosition, SessionState, event_place, parse_event_place, words,
     },
     admission::AdmittedSession,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators},
     history::Event,
-    pages::{AdminText, Look, Part, Row, Search, Text},
+    pages::{AdminText, Look, Part, Row, Search, Text, escape},
     refusal::Refusal,
     store::{EventFilter, EventPlace, ListPosition, ListedSession},
 };
@@ -22,6 +22,11 @@ const SESSIONS: usize = 20;
 const WHY_SESSIONS: usize = 10;
 /// How many events.
 pub(super) const EVENTS: usize = 25;
+
+/// About how long a line is at least whose texts are as short as they get, in bytes of HTML.
+const LEAST_OF_LINE: usize = 250;
+/// So many lines are shown however long a name is.
+const FEWEST_LINES: usize = 5;
 
 /// What can be shown alone: the name in links, the label, and what passes.
 const SHOWN: [(&str, AdminText<'static>); 5] = [
@@ -70,7 +75,8 @@ impl Endpoints {
         };
         let listing = match (&name, &after) {
             (Some(name), after) => {
-                administration.search(searchable(name)?, &filter, after, SESSIONS).await.map_err(Refusal::from)?
+                let most = lines_beside(name, SESSIONS);
+                administration.search(searchable(name)?, &filter, after, most).await.map_err(Refusal::from)?
             }
             (None, ListPlace::Login(after) | ListPlace::Name(NamePosition { session: after, .. })) => {
                 if *after == ListPosition::START && filter == Filter::default() {
@@ -143,7 +149,10 @@ impl Endpoints {
         if !name.is_empty() {
             let after = place_of_events(call)?;
             let (sessions, of) = administration.found(searchable(&name)?, None).await.map_err(Refusal::from)?;
-            let ends = administration.history(&of, EventFilter::Ends, after, EVENTS).await.map_err(Refusal::from)?;
+            let ends = administration
+                .history(&of, EventFilter::Ends, after, lines_beside(&name, EVENTS))
+                .await
+                .map_err(Refusal::from)?;
             if sessions.is_empty() && of.is_empty() {
                 parts.push(Part::Text(said(AdminText::WhyNothing(&name))));
             }
@@ -177,7 +186,7 @@ impl Endpoints {
 
     /// The page of the grant of an event; `None`: it is about no grant.
     fn grant_href(&self, event: &Event) -> Option<String> {
-        (!event.who.is_empty()).then(|| self.admin_href(Place::Grant(event.grant)))
+        (event.grant != EVERYBODY).then(|| self.admin_href(Place::Grant(event.grant)))
     }
 
     /// What administrators did.
@@ -215,6 +224,12 @@ pub(super) fn place_of_events(call: &Call<'_>) -> Result<EventPlace, Refusal> {
         Some(text) => parse_event_place(&text).ok_or(Refusal::BadRequest("after is no place in the list")),
         None => Ok(EventPlace::START),
     }
+}
+
+/// How many of so many lines a page has room for beside a name that is searched for: the form has it, and two links.
+fn lines_beside(name: &str, most: usize) -> usize {
+    let taken = escape(name).len() + 2 * in_query(name).len();
+    most.saturating_sub(taken / LEAST_OF_LINE).max(FEWEST_LINES)
 }
 
 /// A text as a query has it.

@@ -37,8 +37,8 @@ impl Store {
         self.call(Operation::ListSessions, |connection| Box::pin(connection.list_sessions(after))).await
     }
 
-    /// Finds the sessions of grants whose subject, user name or e-mail address may be `name`, the last login first. Whoever calls
-    /// compares the names: one that is escaped in JSON is compared up to the first quotation mark.
+    /// Finds the sessions of grants whose subject may be `name`, or whose user name or e-mail address in whichever case (ASCII), the last
+    /// login first. Whoever calls compares the names: one that is escaped in JSON is compared up to the first quotation mark.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].

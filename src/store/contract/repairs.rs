@@ -15,8 +15,9 @@ use super::Store;
 use crate::{
     clock::Timestamp,
     grant::GrantId,
+    history::ENDED_AGAIN,
     session::{SessionHash, UserName},
-    store::{Change, StoreError, committed::Lost, operation::Operation, rollbacks::LastBeat},
+    store::{Change, EndedSession, StoreError, committed::Lost, operation::Operation, rollbacks::LastBeat},
     telemetry::metrics::Record,
 };
 
@@ -131,13 +132,21 @@ impl Store {
         let grants = read.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await;
         let end = stream::iter(remembered.sessions).map(|hash| async move {
             let ended = self.end_session(hash).await;
-            if let Ok(Some(_)) = ended {
+            if let Ok(Some(ended)) = &ended {
                 self.rollbacks.count(Record::Session);
                 self.metrics.put_right(Record::Session);
+                self.record_ended_again(hash, ended).await;
             }
             ended.is_err_and(has_failed).then_some(hash)
         });
         Remembered { users, grants, sessions: end.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await }
+    }
+
+    /// Records the end of a session that was ended again: that of its first end may have gone with the database's last moments.
+    async fn record_ended_again(&self, hash: SessionHash, ended: &EndedSession) {
+        if let Ok(now) = self.now().await {
+            ended.events(hash, ENDED_AGAIN, now).for_each(|event| self.enqueue_event(event));
+        }
     }
 
     /// Finds out, for as long as it runs, which of the announced sessions have ended, to end them again should the database forget

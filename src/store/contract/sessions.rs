@@ -5,7 +5,8 @@ use crate::{
     clock::Timestamp,
     session::{Session, SessionHash},
     store::{
-        Change, EndedSession, HandedOver, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, StoreError,
+        Change, EndedSession, HandOver, HandedOver, LoginSaved, LoginTarget, NewGrant, ReplacedSession, SessionFilter, Sharing,
+        StoreError,
         operation::Operation,
         rows,
         sealing::{self, SealedTokens},
@@ -33,9 +34,7 @@ impl Store {
         let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, keys: &self.keys, at };
         let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
         let Some((saved, taken_over)) = saved else { return Ok(None) };
-        if let Some(replaced) = saved.replaced {
-            self.committed.session_ended(replaced);
-        }
+        self.ended_by_another(&saved.replaced);
         match target {
             LoginTarget::New { replaces, .. } => replaces.iter().for_each(|hash| self.announce(Change::Session(*hash))),
             LoginTarget::Existing(hash) => self.announce(Change::Session(*hash)),
@@ -51,15 +50,19 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
-    pub async fn hand_over(&self, from: SessionHash, new: &HandedOver) -> Result<Option<Session>, StoreError> {
-        let session = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new))).await?;
-        if session.is_some()
-            && let Some(replaced) = new.replaces
-        {
-            self.committed.session_ended(replaced);
-            self.announce(Change::Session(replaced));
+    pub async fn hand_over(&self, from: SessionHash, new: &HandedOver) -> Result<Option<HandOver>, StoreError> {
+        let done = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new))).await?;
+        if let Some(done) = &done {
+            self.ended_by_another(&done.replaced);
         }
-        Ok(session)
+        Ok(done)
+    }
+
+    fn ended_by_another(&self, replaced: &[ReplacedSession]) {
+        for ReplacedSession { session, .. } in replaced {
+            self.committed.session_ended(session.hash);
+            self.announce(Change::Session(session.hash));
+        }
     }
 
     /// Reads a session.
@@ -131,7 +134,7 @@ impl Store {
             client_id: ended.client_id,
             identity: rows::identity_from(&ended.identity)?,
             id_token: ended.id_token.and_then(open),
-            others: ended.others.into_iter().map(|(hash, _)| hash).collect(),
+            others: ended.others,
         }))
     }
 

@@ -50,6 +50,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         16 "SCIM users" "0016_scim_users.sql"
         17 "provider hours" "0017_provider_hours.sql"
         18 "history is searched" "0018_history_is_searched.sql"
+        19 "administrators are named" "0019_administrators_are_named.sql"
     }
 }
 

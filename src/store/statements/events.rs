@@ -53,8 +53,8 @@ impl Connection<'_> {
     pub(in crate::store) async fn record_event(&mut self, event: &Event, replica: &str) -> Result<(), StoreError> {
         self.query(
             "INSERT INTO events (at, kind, grant_id, session, subject, who, outcome, reason, code, duration, \
-             rotated, replica, detail, issuer, username, actor_issuer) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             rotated, replica, detail, issuer, username, actor_issuer, actor_subject, actor_session) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         )
         .bind(event.at.0)
         .bind(event.kind.as_str())
@@ -72,6 +72,8 @@ impl Connection<'_> {
         .bind(&event.issuer)
         .bind(event.username.as_ref())
         .bind(event.actor_issuer.as_ref())
+        .bind(event.actor_subject.as_ref())
+        .bind(event.actor_session.as_ref())
         .execute()
         .await?;
         Ok(())
@@ -215,6 +217,8 @@ fn events_of(rows: &[Row]) -> Result<Vec<StoredEvent>, StoreError> {
                 rotated: row.get("rotated")?,
                 detail: row.get("detail")?,
                 actor_issuer: row.get("actor_issuer")?,
+                actor_subject: row.get("actor_subject")?,
+                actor_session: row.get("actor_session")?,
             };
             Ok(StoredEvent { id: row.get("id")?, event, replica: row.get("replica")? })
         })

@@ -6,6 +6,7 @@ use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{EndReason, Ended, GrantId, Rotation},
+    seal::KeyRing,
     session::{Opener, SessionHash},
     store::{
         ListPosition, ListedGrant, ListedSession, NameKind, SeenPosition, SessionKind, StoreError,
@@ -94,12 +95,11 @@ impl Connection<'_> {
     pub(in crate::store) async fn sessions_named(&mut self, name: &str) -> Result<Vec<ListedSession>, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id WHERE grants.id IN \
-             (SELECT id FROM grants WHERE subject = $1 UNION SELECT id FROM grants WHERE {username} = $2 \
-             UNION SELECT id FROM grants WHERE {email} = $3) ORDER BY sessions.created_at DESC, sessions.hash DESC",
+             (SELECT id FROM grants WHERE subject = $1 UNION SELECT id FROM grants WHERE {username_key} = $2 \
+             UNION SELECT id FROM grants WHERE {email} = $2) ORDER BY sessions.created_at DESC, sessions.hash DESC",
         );
         let key = if self.is_postgres() { escaped(name) } else { name.to_owned() };
-        let email = key.to_ascii_lowercase();
-        readable(&self.query(SQL).bind(name).bind(key).bind(email).fetch_all().await?)
+        readable(&self.query(SQL).bind(name).bind(key.to_ascii_lowercase()).fetch_all().await?)
     }
 
     /// Lists the sessions of a hundred grants whose user name or e-mail address begins so, in the order of these names, from one grant on,
@@ -238,12 +238,14 @@ fn listed(row: &Row) -> Result<ListedSession, StoreError> {
         grant: ListedGrant {
             id,
             issuer: row.get("issuer")?,
+            client_id: row.get("client_id")?,
             identity: rows::identity_from(row.get("identity")?)?,
             expires_at: Timestamp(row.get("expires_at")?),
             renewed_at: Timestamp(row.get("renewed_at")?),
             generation: row.get("generation")?,
             rotation: Rotation::parse(row.get("rotation")?).ok_or(StoreError::Malformed("rotation class"))?,
             has_refresh_token: row.get::<i32>("has_refresh_token")? != 0,
+            refresh_key: row.get::<Option<Vec<u8>>>("refresh_token_head")?.as_deref().and_then(KeyRing::key_of),
             refresh_until: row.get::<Option<i64>>("refresh_until")?.map(Timestamp),
             is_outcome_unknown: is_presented && row.get("lapsed")?,
             refused: row.get("refused_code")?,

@@ -9,8 +9,8 @@ use crate::{
     seal::KeyRing,
     session::{Opener, Session, SessionHash},
     store::{
-        LoginSaved, LoginTarget, NewGrant, Sharing, StoreError, connection::Connection, rows, sealing::SealedTokens,
-        sql::Template,
+        LoginSaved, LoginTarget, NewGrant, ReplacedSession, Sharing, StoreError, connection::Connection, rows,
+        sealing::SealedTokens, sql::Template,
     },
 };
 
@@ -78,24 +78,26 @@ impl Connection<'_> {
                 let provider_session = login.grant.provider_session.as_deref().map(Box::from);
                 let session = Session { grant, provider_session, ..session.clone() };
                 self.insert_session(user, &session, *replaces, &login.grant.opener).await?;
-                let (mut is_replaced, mut followers) = (false, Vec::new());
+                let (mut gone, mut followers) = (Vec::new(), Vec::new());
                 if let Some(before) = *replaces {
                     self.lock_replaced(before, None).await?;
-                    let deleted = self.delete_replaced(user, session.hash, before).await?;
-                    is_replaced = !deleted.is_empty();
+                    gone = self.delete_replaced(user, session.hash, before).await?;
                     // Another tab may have replaced it before, and its session may have been handed over already.
-                    for replaced in deleted.into_iter().filter(|hash| *hash != before).chain([before]) {
-                        followers.extend(self.follow_login(user, replaced, &session).await?);
+                    let others = gone.iter().map(|gone| gone.session.hash).filter(|hash| *hash != before);
+                    for replaced in others.chain([before]).collect::<Vec<_>>() {
+                        let (moved, ended) = self.follow_login(user, replaced, &session).await?;
+                        followers.extend(moved);
+                        gone.extend(ended);
                     }
                 }
-                (session.hash, replaces.filter(|_| is_replaced), followers)
+                (session.hash, gone, followers)
             }
             LoginTarget::Existing(hash) => {
                 let moved = self.move_session(login, *hash, grant).await?;
                 if !moved.contains(hash) {
                     return Ok(None);
                 }
-                (*hash, None, moved)
+                (*hash, Vec::new(), moved)
             }
         };
         if has_token && let Sharing::Shared { redeemed_ago } = login.sharing {
@@ -235,12 +237,13 @@ impl Connection<'_> {
         user: User<'_>,
         session: SessionHash,
         replaced: SessionHash,
-    ) -> Result<Vec<SessionHash>, StoreError> {
+    ) -> Result<Vec<ReplacedSession>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "DELETE FROM sessions WHERE hash <> $2 AND (hash = $1 OR (follows = $1 AND grant_id IN \
+             (SELECT id FROM grants WHERE issuer = $3 AND client_id = $4 AND subject = $5))) RETURNING {replaced_columns}",
+        );
         let deleted = self
-            .query(
-                "DELETE FROM sessions WHERE hash <> $2 AND (hash = $1 OR (follows = $1 AND grant_id IN \
-                 (SELECT id FROM grants WHERE issuer = $3 AND client_id = $4 AND subject = $5))) RETURNING hash",
-            )
+            .query(SQL)
             .bind(&replaced.0[..])
             .bind(&session.0[..])
             .bind(user.registration.issuer)
@@ -248,7 +251,7 @@ impl Connection<'_> {
             .bind(user.subject)
             .fetch_all()
             .await?;
-        deleted.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
+        deleted.iter().map(rows::replaced_from).collect()
     }
 
     /// Points a session, and those that were handed over from it, to the login's grant. Returns them: without itself, if it has ended.

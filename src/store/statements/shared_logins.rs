@@ -5,7 +5,7 @@ use crate::{
     grant::GrantId,
     session::{Opener, Session, SessionHash},
     store::{
-        HandedOver, StoreError,
+        HandOver, HandedOver, ReplacedSession, StoreError,
         connection::Connection,
         rows,
         sql::{Sql, Template},
@@ -25,17 +25,17 @@ impl Connection<'_> {
         &mut self,
         from: SessionHash,
         new: &HandedOver,
-    ) -> Result<Option<Session>, StoreError> {
+    ) -> Result<Option<HandOver>, StoreError> {
         let mut transaction = self.begin().await?;
-        let session = transaction.connection().write_hand_over(from, new).await?;
-        match session {
+        let done = transaction.connection().write_hand_over(from, new).await?;
+        match done {
             Some(_) => transaction.commit().await?,
             None => transaction.rollback().await?,
         }
-        Ok(session)
+        Ok(done)
     }
 
-    async fn write_hand_over(&mut self, from: SessionHash, new: &HandedOver) -> Result<Option<Session>, StoreError> {
+    async fn write_hand_over(&mut self, from: SessionHash, new: &HandedOver) -> Result<Option<HandOver>, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token FROM sessions \
              WHERE hash = $1 AND token IS NULL{for_update}",
@@ -67,10 +67,11 @@ impl Connection<'_> {
             login: Some(parent.login.unwrap_or(parent.hash)),
         };
         self.insert_session(user, &session, new.replaces, &Opener::default()).await?;
-        if let Some(replaced) = new.replaces {
-            self.delete_replaced(user, session.hash, replaced).await?;
-        }
-        Ok(Some(session))
+        let replaced = match new.replaces {
+            Some(replaced) => self.delete_replaced(user, session.hash, replaced).await?,
+            None => Vec::new(),
+        };
+        Ok(Some(HandOver { session, replaced }))
     }
 
     /// Takes SQLite's lock on the whole file, which the first write of a transaction takes. A transaction that has read before fails
@@ -84,7 +85,7 @@ impl Connection<'_> {
     }
 
     /// Has the sessions that were handed over from a session which a login has replaced go on with that login's `session`, if it is
-    /// the same user's, and ends them otherwise. Returns them.
+    /// the same user's, and ends them otherwise. Returns those that go on, and those that have ended.
     ///
     /// They go on as if they had been handed over from it: a late logout at the provider of the session before does not end them.
     pub(super) async fn follow_login(
@@ -92,7 +93,8 @@ impl Connection<'_> {
         user: User<'_>,
         replaced: SessionHash,
         session: &Session,
-    ) -> Result<Vec<SessionHash>, StoreError> {
+    ) -> Result<(Vec<SessionHash>, Vec<ReplacedSession>), StoreError> {
+        const END: &Template = &Template::new("DELETE FROM sessions WHERE login = $1 RETURNING {replaced_columns}");
         let moved = self
             .query(
                 "UPDATE sessions SET login = $2, grant_id = $3, created_at = $7, provider_session = $8 \
@@ -109,8 +111,9 @@ impl Connection<'_> {
             .bind(session.provider_session.as_deref())
             .fetch_all()
             .await?;
-        let ended = self.query("DELETE FROM sessions WHERE login = $1 RETURNING hash").bind(&replaced.0[..]).fetch_all().await?;
-        moved.iter().chain(&ended).map(|row| rows::session_hash_from(row.get("hash")?)).collect()
+        let ended = self.query(END).bind(&replaced.0[..]).fetch_all().await?;
+        let moved = moved.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect::<Result<_, _>>()?;
+        Ok((moved, ended.iter().map(rows::replaced_from).collect::<Result<_, _>>()?))
     }
 
     /// Locks a session and those that were handed over from it, in the order in which last-seen times are written, so that neither

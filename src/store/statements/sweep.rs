@@ -2,6 +2,7 @@
 
 use crate::{
     history::{Event, Kind},
+    session::Limit,
     store::{
         Expired, StoreError, Swept,
         connection::{Connection, Row},
@@ -44,7 +45,7 @@ impl Connection<'_> {
         Ok(Swept { removed, is_done: seen < BATCH })
     }
 
-    /// Deletes sessions that reached their absolute limit.
+    /// Deletes sessions that reached the limit of their age.
     async fn sweep_old_sessions(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
         const SQL: &Template = &Template::new(
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE created_at <= $1 AND token IS NULL \
@@ -55,7 +56,7 @@ impl Connection<'_> {
         );
         let mut transaction = self.begin().await?;
         let gone = transaction.connection().query(SQL).bind(expired.created_before.0).fetch_all().await?;
-        transaction.connection().record_limit(&gone, "absolute", expired, replica).await?;
+        transaction.connection().record_limit(&gone, expired.limit, expired, replica).await?;
         transaction.commit().await?;
         Ok(Step { removed: count(&gone), seen: count(&gone) })
     }
@@ -75,10 +76,11 @@ impl Connection<'_> {
              ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
              UPDATE sessions SET seen_floor = last_seen WHERE hash IN (SELECT hash FROM due) AND last_seen > $1",
         );
+        let Some(seen_before) = expired.seen_before else { return Ok(Step { removed: 0, seen: 0 }) };
         let mut transaction = self.begin().await?;
-        let gone = transaction.connection().query(DELETE).bind(expired.seen_before.0).fetch_all().await?;
-        transaction.connection().record_limit(&gone, "idle", expired, replica).await?;
-        let seen = transaction.connection().query(NOTE).bind(expired.seen_before.0).execute().await?;
+        let gone = transaction.connection().query(DELETE).bind(seen_before.0).fetch_all().await?;
+        transaction.connection().record_limit(&gone, Limit::Idle, expired, replica).await?;
+        let seen = transaction.connection().query(NOTE).bind(seen_before.0).execute().await?;
         transaction.commit().await?;
         Ok(Step { removed: count(&gone), seen: count(&gone).saturating_add(seen) })
     }
@@ -94,20 +96,20 @@ impl Connection<'_> {
         );
         let mut transaction = self.begin().await?;
         let gone = transaction.connection().query(SQL).bind(expired.now.0).fetch_all().await?;
-        transaction.connection().record_limit(&gone, "token_expired", expired, replica).await?;
+        transaction.connection().record_limit(&gone, Limit::TokenExpiry, expired, replica).await?;
         transaction.commit().await?;
         Ok(Step { removed: count(&gone), seen: count(&gone) })
     }
 
     /// Records why sessions were deleted.
-    async fn record_limit(&mut self, gone: &[Row], reason: &str, expired: &Expired, replica: &str) -> Result<(), StoreError> {
+    async fn record_limit(&mut self, gone: &[Row], limit: Limit, expired: &Expired, replica: &str) -> Result<(), StoreError> {
         for session in gone {
             // A session of a grant that cannot be read goes without an event.
             let Ok(identity) = rows::identity_from(session.get("identity")?) else { continue };
             let grant = rows::grant_from(session.get("grant_id")?)?;
             let event = Event::of(Kind::Limit, grant, session.get("issuer")?, &identity, expired.now)
                 .of_session(rows::session_hash_from(session.get("hash")?)?)
-                .because(reason);
+                .because(limit.as_str());
             self.record_event(&event, replica).await?;
         }
         Ok(())

@@ -164,13 +164,19 @@ async fn what_is_done_to_one_provider_s_users_is_audited_as_that_and_administrat
     let events = seen["events"].as_array().unwrap();
     let by = |event: &serde_json::Value| (event["detail"].clone(), event["administratorIssuer"].clone(), event["issuer"].clone());
     assert_eq!(by(&events[0]), (json!("the command line"), json!(null), json!("https://other.example")), "{seen}");
-    assert_eq!(by(&events[1]), (json!("ann@example.com"), json!(issuer), json!(issuer)), "{seen}");
+    assert_eq!((&events[0]["outcome"], &events[1]["outcome"]), (&json!("ok"), &json!("begun")), "{seen}");
+    assert_eq!(by(&events[2]), (json!("ann@example.com"), json!(issuer), json!(issuer)), "{seen}");
+    // A name may be chosen; the `sub` and the session are not.
+    let session = program.get("/sessions?name=sub-ann").await["sessions"].as_array().unwrap().clone();
+    assert_eq!(events[2]["administratorSubject"], "sub-ann", "{seen}");
+    assert!(session.iter().any(|session| session["session"] == events[2]["administratorSession"]), "{seen}");
     let (_, text) = world.command(&["sessions", "audit"]).await;
     assert!(text.contains("the command line ended the sessions of all users of https://other.example"), "{text}");
-    assert!(text.contains(&format!("ann@example.com ({issuer}) had the grant renewed: bob@example.com ({issuer})")), "{text}");
+    assert!(text.contains(&format!("ann@example.com (sub sub-ann, {issuer}, session ")), "{text}");
+    assert!(text.contains(&format!(") had the grant renewed: bob@example.com ({issuer})")), "{text}");
     let page = ann.get(&format!("{PAGE}/audit")).await.text();
     assert!(page.contains("ended the sessions of all users of https://other.example") && page.contains(&issuer), "{page}");
-    let (_, rest) = world.command(&["sessions", "audit", "--limit", "1"]).await;
+    let (_, rest) = world.command(&["sessions", "audit", "--limit", "2"]).await;
     let place = rest.split("there are more: --after ").nth(1).unwrap().trim();
     let (_, rest) = world.command(&["sessions", "audit", "--after", place]).await;
     assert!(rest.contains("had the grant renewed") && !rest.contains("all users of"), "{rest}");

@@ -147,7 +147,8 @@ async fn sessions_end_on_every_replica_and_renewals_happen_when_an_administrator
         .await;
         let text = ann.get(&format!("{PAGE}/audit")).await.text();
         assert!(
-            text.contains(&format!("ann@example.com ({}) ended the session<", world.idp.issuer()))
+            text.contains(&format!("ann@example.com (sub sub-ann, {}, session ", world.idp.issuer()))
+                && text.contains(") ended the session<")
                 && text.contains("User: bob@example.com"),
             "{text}"
         );

@@ -215,7 +215,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // How the portal shows an app.
     ("routing", &["policy", "pages"]),
     ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
-    ("sign_out", &["oidc", "grant", "history", "session", "store", "telemetry"]),
+    ("sign_out", &["oidc", "grant", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
     ("policy", &[]),
     // Tokens are verified by whoever issued them, for routes that take them.

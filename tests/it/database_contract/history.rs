@@ -37,6 +37,8 @@ contract! {
             duration: Some(Duration::from_millis(12)),
             rotated: Some(false),
             actor_issuer: Some(IDP.into()),
+            actor_subject: Some("sub-ann".into()),
+            actor_session: Some("01234567".into()),
             ..Event::of(Kind::Renewal, grant, IDP, &identity, Timestamp(2))
         };
         store.enqueue_event(login.clone());

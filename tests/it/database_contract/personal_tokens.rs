@@ -3,7 +3,7 @@
 use evergate::{
     clock::Timestamp,
     grant::EndReason,
-    session::{PersonalToken, SessionHash, TokenScope},
+    session::{Limit, PersonalToken, SessionHash, TokenScope},
     store::{Expired, Fence, NewGrant, NewToken, Store, TokenSaved, Tokens},
 };
 
@@ -84,7 +84,8 @@ contract! {
         let (hash, _) = save(&store, browser, &token("a", 9000)).await;
         let all = |now| Expired {
             created_before: Timestamp(100_000),
-            seen_before: Timestamp(100_000),
+            limit: Limit::Absolute,
+            seen_before: Some(Timestamp(100_000)),
             events_before: Timestamp(0),
             now: Timestamp(now),
         };

@@ -90,7 +90,7 @@ contract! {
             let session = session_of(grant.id);
             keep(&store, &grant, session.clone(), None).await;
             let found = async |name: &str| store.sessions_named(name).await.unwrap().into_iter().map(|found| found.session.hash).collect::<Vec<_>>();
-            for name in [username, &grant.identity.subject] {
+            for name in [username, &grant.identity.subject, &username.to_ascii_uppercase()] {
                 assert!(name.contains('\0') || found(name).await == [session.hash], "{name:?}");
             }
             for email in email.iter().chain(&unverified_email) {

@@ -4,7 +4,7 @@ use evergate::{
     clock::Timestamp,
     seal::KeyRing,
     session::{Session, SessionHash},
-    store::{HandedOver, LoginTarget, NewGrant, Settings, Sharing, Store},
+    store::{HandedOver, LoginTarget, NewGrant, ReplacedSession, Settings, Sharing, Store},
     telemetry::metrics::Metrics,
 };
 use sqlx::{Connection, Executor, PgConnection};
@@ -19,7 +19,7 @@ fn at(site: &str, replaces: Option<SessionHash>) -> HandedOver {
 }
 
 async fn hand_over(store: &Store, from: SessionHash, site: &str) -> SessionHash {
-    store.hand_over(from, &at(site, None)).await.unwrap().unwrap().hash
+    store.hand_over(from, &at(site, None)).await.unwrap().unwrap().session.hash
 }
 
 async fn lives(store: &Store, hash: SessionHash) -> bool {
@@ -29,15 +29,16 @@ async fn lives(store: &Store, hash: SessionHash) -> bool {
 contract! {
     a_session_that_is_handed_over_has_the_grant_and_the_beginning_of_the_login(store) {
         let (grant, from) = login(&store).await;
-        let session = store.hand_over(from, &at("one.test", None)).await.unwrap().unwrap();
+        let session = store.hand_over(from, &at("one.test", None)).await.unwrap().unwrap().session;
         assert_eq!((session.grant, session.created_at, session.last_seen), (grant, Timestamp(1000), AT));
         assert_eq!((session.login, session.site.as_deref()), (Some(from), Some("one.test")));
         assert_eq!(store.session(session.hash).await.unwrap().unwrap(), session);
         // One that was handed over itself hands the same login over.
-        let further = store.hand_over(session.hash, &at("two.test", None)).await.unwrap().unwrap();
+        let further = store.hand_over(session.hash, &at("two.test", None)).await.unwrap().unwrap().session;
         assert_eq!(further.login, Some(from));
         let replacing = at("one.test", Some(session.hash));
-        store.hand_over(from, &replacing).await.unwrap().unwrap();
+        let replaced = store.hand_over(from, &replacing).await.unwrap().unwrap().replaced;
+        assert_eq!(replaced, [ReplacedSession { session: session.clone(), issuer: "https://idp".into(), identity: Some(new_grant().identity) }]);
         assert!(!lives(&store, session.hash).await, "the browser had it before");
         assert_eq!(store.successor(session.hash).await.unwrap().unwrap().hash, replacing.session);
     }
@@ -60,7 +61,7 @@ contract! {
             let (grant, root) = login(&store).await;
             let (ended, handed_over) = tokio::join!(store.end_session(root), async {
                 let new = at("one.test", None);
-                store.hand_over(root, &new).await.map(|session| session.map(|session| session.hash))
+                store.hand_over(root, &new).await.map(|done| done.map(|done| done.session.hash))
             });
             ended.unwrap().unwrap();
             if let Some(hash) = handed_over.unwrap() {

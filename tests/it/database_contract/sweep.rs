@@ -39,7 +39,7 @@ contract! {
     }
     a_session_is_idle_by_when_it_was_last_seen_however_often_the_sweep_looks_at_it(store) {
         let (_, hash) = login(&store).await;
-        let sweep = async |seen_before| store.sweep(&Expired { seen_before: Timestamp(seen_before), ..EXPIRED }).await.unwrap().removed;
+        let sweep = async |seen_before| store.sweep(&Expired { seen_before: Some(Timestamp(seen_before)), ..EXPIRED }).await.unwrap().removed;
         for (seen, before) in [(3000, 2000), (5000, 4000), (5001, 5000)] {
             store.touch_sessions(&[(hash, Timestamp(seen))]).await.unwrap();
             assert_eq!((sweep(before).await, sweep(before).await), (0, 0));

@@ -10,7 +10,7 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::{Secret, hex},
-    session::{Opener, PersonalToken, Session, SessionHash, TokenScope, UserKey},
+    session::{Limit, Opener, PersonalToken, Session, SessionHash, TokenScope, UserKey},
     store::{
         EventFilter, EventPlace, EventsOf, Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget,
         NameKind, NewGrant, NewIntent, NewToken, Renewed, SeenPosition, SessionFilter, SessionKind, Settings, Sharing, Store,
@@ -181,7 +181,13 @@ async fn history_and_upkeep(store: &Store) {
     assert!((counts.sessions - USERS).abs() < USERS / 10 && counts.with_refresh_token > USERS / 2, "{counts:?}");
     // Few of each have expired, and the sessions that were seen first are still in use.
     let before = |users: i64| Timestamp(START + users * EACH);
-    let expired = Expired { created_before: before(20), seen_before: before(60), events_before: before(30), now: before(40) };
+    let expired = Expired {
+        created_before: before(20),
+        limit: Limit::Absolute,
+        seen_before: Some(before(60)),
+        events_before: before(30),
+        now: before(40),
+    };
     while !store.sweep(&expired).await.unwrap().is_done {}
 }
 

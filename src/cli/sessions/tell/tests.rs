@@ -1,5 +1,5 @@
 use super::*;
-use crate::{cli::output::is_control, grant::GrantId};
+use crate::{grant::GrantId, language::is_control};
 
 /// Texts by which a terminal could be told what to show: an escape sequence, its form of one character, and the writing direction.
 const CONTROLS: &str = "\u{1b}]0;x\u{7}\u{9b}2J\u{61c}\u{202e}\u{2028}";
@@ -22,6 +22,8 @@ fn line() -> StoredEvent {
         rotated: None,
         detail: Some(text()),
         actor_issuer: Some(text()),
+        actor_subject: Some(text()),
+        actor_session: Some(text()),
     };
     StoredEvent { id: 1, event, replica: text() }
 }

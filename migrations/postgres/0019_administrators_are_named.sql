@@ -1,0 +1,3 @@
+-- Who acted, as their provider names them (`sub`), and the session that they acted in: what an administrator is shown by, they may have chosen.
+ALTER TABLE events ADD COLUMN IF NOT EXISTS actor_subject TEXT;
+ALTER TABLE events ADD COLUMN IF NOT EXISTS actor_session TEXT;

@@ -1,0 +1,72 @@
+//! Grants that have ended for want of what the settings had, which their rows do not tell: those of a provider or a client that is not
+//! configured any more, and those whose refresh token is encrypted under a key that no replica has.
+
+use super::Administration;
+use crate::{
+    client_registration::ClientRegistration,
+    grant::{EndReason, Ended, Grant},
+    seal::KeyId,
+    store::{ListPosition, ListedSession, StoreError},
+};
+
+/// Keys that this process does not have, and whether no replica has them: each is asked for once.
+#[derive(Default)]
+struct Keys(Vec<(KeyId, bool)>);
+
+impl Administration {
+    /// A part of the list of all sessions, and where the next one begins.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn list_sessions(&self, after: ListPosition) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
+        let (page, next) = self.store.list_sessions(after).await?;
+        Ok((self.judged(page).await, next))
+    }
+
+    /// The sessions whose identifier, or whose grant's, begins so.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn sessions_by_prefix(&self, prefix: &str) -> Result<Vec<ListedSession>, StoreError> {
+        Ok(self.judged(self.store.sessions_by_prefix(prefix).await?).await)
+    }
+
+    /// Adds what the rows do not tell.
+    pub(super) async fn judged(&self, mut sessions: Vec<ListedSession>) -> Vec<ListedSession> {
+        let mut keys = Keys::default();
+        for ListedSession { grant, .. } in sessions.iter_mut().filter(|listed| listed.grant.ended.is_none()) {
+            let key = grant.refresh_key.filter(|key| !self.sign_out.keys.has(*key));
+            let registration = ClientRegistration { issuer: &grant.issuer, client_id: &grant.client_id };
+            grant.ended = self.lost(registration, key, &mut keys).await;
+        }
+        sessions
+    }
+
+    /// The same of a grant.
+    pub(super) async fn judged_grant(&self, mut grant: Grant) -> Grant {
+        if grant.ended.is_none() {
+            let key = grant.missing_key.filter(|_| grant.has_refresh_token);
+            grant.ended = self.lost(grant.registration(), key, &mut Keys::default()).await;
+        }
+        grant
+    }
+
+    async fn lost(&self, registration: ClientRegistration<'_>, key: Option<KeyId>, keys: &mut Keys) -> Option<Ended> {
+        let reason = match key {
+            _ if self.sign_out.providers.of(registration).is_none() => EndReason::OtherProvider,
+            Some(key) if self.is_lost(key, keys).await => EndReason::KeyLost,
+            Some(_) | None => return None,
+        };
+        Some(Ended { reason, code: None })
+    }
+
+    /// Whether no replica has a key. If the store cannot be read, one may have it.
+    async fn is_lost(&self, key: KeyId, Keys(known): &mut Keys) -> bool {
+        if let Some((_, is_lost)) = known.iter().find(|(other, _)| *other == key) {
+            return *is_lost;
+        }
+        let is_lost = !self.store.others_may_have(key).await.unwrap_or(true);
+        known.push((key, is_lost));
+        is_lost
+    }
+}
