@@ -5,6 +5,7 @@
 //! `SECTION` above it, and the line that reads it. The [`table`] of all of them is what flags, environment variables,
 //! `config/example.toml` and `docs/settings.md` are made from.
 
+mod certificates;
 mod check;
 mod coder;
 mod coder_yaml;
@@ -59,6 +60,7 @@ mod setting;
 mod values;
 mod yaml;
 
+pub use certificates::with_targets;
 pub use check::{Checked, check};
 pub use problem::{Problem, Problems};
 pub use provider_settings::ProviderSettings;

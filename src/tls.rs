@@ -1,6 +1,7 @@
 //! TLS: the certificates that Evergate trusts and presents as a client, and those that it serves to clients (TLS termination).
 
 mod cert_resolver;
+mod certificate_file;
 mod certificate_state;
 mod server_certificates;
 
@@ -18,6 +19,7 @@ use rustls::{
 use crate::clock::Timestamp;
 
 pub use cert_resolver::CertResolver;
+pub use certificate_file::{CertificateFile, CertificateUse};
 pub use certificate_state::{CertificateState, end_of_certificate};
 pub use server_certificates::{ClientAuth, MinVersion, ServerCertificates};
 

@@ -23,7 +23,7 @@ use crate::{
     sign_in::SignIns,
     sign_out::SignOut,
     telemetry::{AccessLog, traces::Tracer},
-    tls::CertResolver,
+    tls::{CertResolver, CertificateFile},
     visitor::{Sources, Visitors},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) shutdown: Shutdown,
     /// The certificates that are served, with TLS.
     pub(super) certificates: Option<Arc<CertResolver>>,
+    /// Those that are presented and trusted, without those of the targets.
+    pub(super) certificate_files: Vec<CertificateFile>,
     pub(super) providers: Providers,
     pub(super) policies: Policies,
     pub(super) cache: Arc<SessionCache>,
@@ -87,6 +89,7 @@ impl Core {
         });
         Ok(Self {
             certificates,
+            certificate_files: settings.certificate_files(),
             visitors: Arc::new(visitors),
             sign_ins: sign_ins(settings, &foundations, &providers)?,
             assertions: Arc::new(assertions(settings, &foundations)),

@@ -10,6 +10,8 @@ use crate::{
     administration::Administration,
     admission::Admission,
     app_tokens::{self, AppTokens},
+    clock::Timestamp,
+    config::with_targets,
     deprovisioning::Deprovisioning,
     endpoints::{self, Administrators, Endpoints, health::Health},
     forward::{Forwarder, Target},
@@ -21,7 +23,7 @@ use crate::{
     session::FormSeals,
     sign_in::{LoginParts, SignIn, SignIns},
     sign_out::SignOut,
-    tls::ClientTls,
+    tls::{CertificateFile, CertificateUse, ClientTls},
 };
 
 /// The gateway that takes new requests.
@@ -81,6 +83,8 @@ impl CurrentFront {
 
 impl Core {
     fn build(&self, settings: gateway::Settings, targets: Vec<(Target, ClientTls)>) -> anyhow::Result<Front> {
+        let certificate_files = with_targets(&self.certificate_files, &targets);
+        self.foundations.metrics.client_certificate_expiry(first_expiry(&certificate_files).map_or(0, Timestamp::seconds));
         let targets = targets.into_iter().map(|(target, trust)| Ok((target, trust.client_config()?)));
         let targets = targets.collect::<anyhow::Result<_>>()?;
         let routes = settings.routes.iter().filter_map(|route| route.rule.policy());
@@ -112,7 +116,7 @@ impl Core {
             deprovisioning: Deprovisioning { sign_out: sign_out.clone() },
             sign_out,
             assertions: Arc::clone(&self.assertions),
-            administrators: self.administrators(&settings),
+            administrators: self.administrators(&settings, certificate_files),
             health: self.health(&settings),
         });
         let app_tokens = self.app_tokens(&settings);
@@ -178,11 +182,11 @@ impl Core {
     }
 
     /// Who administers, and by what, if anybody does.
-    fn administrators(&self, settings: &gateway::Settings) -> Option<Administrators> {
+    fn administrators(&self, settings: &gateway::Settings, certificate_files: Vec<CertificateFile>) -> Option<Administrators> {
         let (who, administration) = self.administration.as_ref()?;
         let signed_out_uris = settings.redirect_uris("signed_out");
         let sign_out = SignOut { signed_out_uris, ..administration.sign_out.clone() };
-        Some(Administrators::new(who, Administration { sign_out, ..administration.clone() }))
+        Some(Administrators::new(who, Administration { sign_out, ..administration.clone() }, certificate_files))
     }
 
     fn health(&self, settings: &gateway::Settings) -> Health {
@@ -226,6 +230,12 @@ impl Core {
             }
         }
     }
+}
+
+/// When the first of the certificates expires that Evergate presents as a client or trusts peers by, as they are in use. That of the key that
+/// signs is read again when it changes.
+fn first_expiry(files: &[CertificateFile]) -> Option<Timestamp> {
+    files.iter().filter(|file| file.used_as != CertificateUse::Signing).filter_map(|file| file.expires_at).min()
 }
 
 /// The names of the routes that take personal access tokens.

@@ -1,19 +1,46 @@
-//! The certificates that clients are served.
+//! The certificates that clients are served, those that Evergate presents itself, and what it trusts its peers by.
 
 use std::time::Duration;
 
 use super::Finding;
 use crate::{
     clock::Clock,
-    config::Checked,
-    tls::{CertificateState, TlsError},
+    config::{Checked, with_targets},
+    tls::{CertificateFile, CertificateState, CertificateUse, TlsError},
 };
 
 /// A certificate that expires sooner is worth a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
-/// Whether they can be served, fit the sites' names, and are valid.
+/// Whether all of them are valid, and those that are served fit the sites' names.
 pub(super) fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
+    let files = with_targets(&checked.certificate_files(), &checked.targets);
+    served(checked, clock).into_iter().chain(files.iter().filter_map(|file| other(file, clock))).collect()
+}
+
+/// One that is presented or trusted; `None`: it cannot be read, which is told where it is used.
+fn other(CertificateFile { file, used_as, expires_at }: &CertificateFile, clock: &Clock) -> Option<Finding> {
+    const CHECK: &str = "certificate file";
+    let (name, now) = (file.display(), clock.now());
+    let what = match used_as {
+        CertificateUse::Client => "the client certificate",
+        CertificateUse::Signing => "the certificate of the key that signs",
+        CertificateUse::Trusted => "the CA bundle",
+    };
+    let left = (*expires_at)?.since(now);
+    let days = left.as_secs() / 86_400;
+    let finding = match left {
+        Duration::ZERO => Finding::error(CHECK, format!("{what} {name} has expired")).advise("replace the file"),
+        left if left < EXPIRY_WARNING => {
+            Finding::warning(CHECK, format!("{what} {name} expires in {days} days")).advise("replace the file")
+        }
+        _ => Finding::ok(CHECK, format!("{what} {name} expires in {days} days")),
+    };
+    Some(finding.see("docs/data-plane.md"))
+}
+
+/// Whether those that are served can be, fit the sites' names, and are valid.
+fn served(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     const CHECK: &str = "certificate";
     let Some((_, certificates)) = &checked.server.tls else { return Vec::new() };
     let hosts = checked.gateway.exchange.sites.certificate_hosts();

@@ -4,6 +4,7 @@ use crate::{
     administration::{Administration, Settings},
     policy::{AcceptedTokens, Policy, Rule},
     session::PersonalToken,
+    tls::CertificateFile,
 };
 
 /// Who administers, and what they do it with.
@@ -14,11 +15,13 @@ pub struct Administrators {
     pub(super) rule: Rule,
     /// The rule for the API, which takes their tokens.
     pub(super) api_rule: Rule,
+    /// The certificates besides those that are served.
+    pub(super) certificate_files: Vec<CertificateFile>,
 }
 
 impl Administrators {
     /// As the settings have it.
-    pub fn new(settings: &Settings, administration: Administration) -> Self {
+    pub fn new(settings: &Settings, administration: Administration, certificate_files: Vec<CertificateFile>) -> Self {
         let policy = Policy { allowed_groups: settings.groups.clone(), ..Policy::default() };
         let mut rule = Rule::signed_in(policy);
         rule.providers.clone_from(&settings.providers);
@@ -35,7 +38,7 @@ impl Administrators {
         };
         let mut api_rule = rule.clone();
         api_rule.tokens = Some(tokens);
-        Self { administration, rule, api_rule }
+        Self { administration, rule, api_rule, certificate_files }
     }
 }
 

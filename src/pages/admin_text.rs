@@ -235,6 +235,14 @@ pub enum AdminText<'a> {
     Certificates,
     /// None are.
     NoCertificates,
+    /// Those that are presented, and those that are trusted.
+    OtherCertificates,
+    /// One is presented as a client.
+    ClientCertificate,
+    /// One is of the key that signs.
+    SigningCertificate,
+    /// One is a CA bundle.
+    TrustedCertificates,
     /// The keys of tokens at rest.
     EncryptionKeys,
     /// What is told of them.

@@ -55,6 +55,7 @@ struct Inner {
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     certificate_expiry: Gauge,
+    client_certificate_expiry: Gauge,
     is_config_in_force: Gauge,
     config_in_force_since: Gauge,
 }
@@ -119,6 +120,7 @@ impl Metrics {
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
             certificate_expiry: Gauge::default(),
+            client_certificate_expiry: Gauge::default(),
             is_config_in_force: Gauge::default(),
             config_in_force_since: Gauge::default(),
             registry: Registry::default(),
@@ -227,6 +229,12 @@ impl Metrics {
             Unit::Seconds,
             inner.certificate_expiry.clone(),
         );
+        registry.register_with_unit(
+            "client_certificate_expiry_timestamp",
+            "When the first expires of the certificates that Evergate presents as a client and of the CA bundles that it trusts, as it has read them; 0 without any",
+            Unit::Seconds,
+            inner.client_certificate_expiry.clone(),
+        );
         registry.register(
             "config_last_reload_successful",
             "Whether the settings that were read last are in force",
@@ -331,6 +339,11 @@ impl Metrics {
     /// Sets when the first of the served certificates expires, in seconds since 1970.
     pub fn certificate_expiry(&self, seconds: i64) {
         self.0.certificate_expiry.set(seconds);
+    }
+
+    /// When the first of the certificates expires that are presented, or that peers are trusted by; in seconds since the epoch.
+    pub fn client_certificate_expiry(&self, seconds: i64) {
+        self.0.client_certificate_expiry.set(seconds);
     }
 
     /// Says that settings are in force, since a time in seconds since 1970.

@@ -1,5 +1,7 @@
 //! `evergate check`, against a provider in each of its misbehaviours, real databases and apps that are away.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -261,6 +263,29 @@ async fn each_table_that_the_role_may_not_write_is_named() {
     let (code, findings) = found(&world).await;
     let (level, told) = of_check(&findings, "rights").unwrap();
     assert!(code == 2 && level == "error" && told.contains("of returned_attempts, revocations →"), "{told}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_presented_or_trusted_is_found_before_it_expires() {
+    let (authority, now) = (Authority::new(), evergate::clock::Clock::System.now());
+    let day = Duration::from_secs(86_400);
+    let issue = |name: &str, days| authority.issue_for(name, &["gateway.test"], now.minus(day)..now.plus(days * day));
+    let (lasting, soon) = (issue("lasting", 100), issue("soon", 3));
+    let mut world = World::start().await;
+    for (name, (certificate, key), level, words) in
+        [("lasting", &lasting, "ok", "the client certificate"), ("soon", &soon, "warning", "expires in 2 days")]
+    {
+        world.change(&[("upstream_client_cert_file", certificate.as_str()), ("upstream_client_key_file", key.as_str())]);
+        let told = of_check(&found(&world).await.1, "certificate file").unwrap();
+        assert!(told.0 == level && told.1.contains(words) && told.1.contains(name), "{told:?}");
+    }
+    world.change(&[
+        ("upstream_client_cert_file", ""),
+        ("upstream_client_key_file", ""),
+        ("oidc_ca_file", authority.ca_file().as_str()),
+    ]);
+    let told = of_check(&found(&world).await.1, "certificate file").unwrap();
+    assert!(told.1.contains("the CA bundle"), "{told:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
     pages::{AdminText, Chart, ChartKind, Look, Part, Series, Text},
     refusal::Refusal,
     store::{GrantSample, StoreError},
-    tls::end_of_certificate,
+    tls::{CertificateFile, CertificateUse, end_of_certificate},
 };
 
 const HOUR: i64 = 3_600_000;
@@ -26,6 +26,9 @@ const HOUR: i64 = 3_600_000;
 const SPANS: [(&str, i64, i64); 2] = [("2", 48, 1), ("14", 14 * 24, 6)];
 /// The sign of each of [`OUTCOMES`] in charts.
 const CLASSES: [&str; OUTCOMES.len()] = ["good", "soft", "bad", "warn", "ink"];
+
+/// How many files of certificates are shown, so that the page stays small.
+const MOST_FILES: usize = 20;
 
 /// What is known of a provider.
 struct Health {
@@ -87,6 +90,13 @@ impl Endpoints {
             .collect();
         let mut parts = vec![Part::Heading(said(AdminText::Certificates))];
         parts.push(if certificates.is_empty() { Part::Text(said(AdminText::NoCertificates)) } else { Part::Facts(certificates) });
+        let files: Vec<_> = admin.certificate_files.iter().map(CertificateFile::now).collect();
+        if !files.is_empty() {
+            parts.push(Part::Heading(said(AdminText::OtherCertificates)));
+            parts.push(Part::Facts(files.iter().take(MOST_FILES).map(|file| file_fact(file, &look)).collect()));
+            let more = files.len().saturating_sub(MOST_FILES);
+            parts.extend((more > 0).then(|| Part::Text(look.text(Text::More(more)).into_owned())));
+        }
         parts.push(Part::Heading(said(AdminText::EncryptionKeys)));
         parts.push(Part::Text(said(AdminText::EncryptionKeysText)));
         let keys = keys(admin).await.map_err(Refusal::from)?;
@@ -141,11 +151,28 @@ impl Endpoints {
                 "keys": keys.into_iter().map(key).collect::<Vec<_>>(),
             })
         };
+        let files = admin.certificate_files.iter().map(CertificateFile::now).map(|file| {
+            json!({
+                "file": file.file.display().to_string(), "use": file.used_as.name(), "expiresAt": file.expires_at.map(Timestamp::seconds),
+            })
+        });
         Ok(json!({
-            "certificates": certificates.collect::<Vec<_>>(), "encryptionKeys": keys.collect::<Vec<_>>(),
+            "certificates": certificates.collect::<Vec<_>>(), "otherCertificates": files.collect::<Vec<_>>(), "encryptionKeys": keys.collect::<Vec<_>>(),
             "providerKeys": admin.administration.sign_out.providers.iter().map(of_provider).collect::<Vec<_>>(),
         }))
     }
+}
+
+/// A file of certificates: what it is for, and until when.
+fn file_fact(file: &CertificateFile, look: &Look<'_>) -> (String, String) {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let used_as = match file.used_as {
+        CertificateUse::Client => AdminText::ClientCertificate,
+        CertificateUse::Signing => AdminText::SigningCertificate,
+        CertificateUse::Trusted => AdminText::TrustedCertificates,
+    };
+    let until = file.expires_at.map_or_else(|| said(AdminText::Unknown), |at| said(AdminText::Expires(&words::time(at))));
+    (file.file.display().to_string(), format!("{} · {until}", said(used_as)))
 }
 
 /// Providers for programs: each with its hours.

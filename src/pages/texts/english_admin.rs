@@ -136,6 +136,10 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::Keys => "Certificates and keys",
         AdminText::Certificates => "Certificates that are served",
         AdminText::NoCertificates => "Evergate does not terminate TLS here.",
+        AdminText::OtherCertificates => "Certificates that Evergate presents, and CA bundles that it trusts",
+        AdminText::ClientCertificate => "presented as a client",
+        AdminText::SigningCertificate => "of the key that signs for the provider",
+        AdminText::TrustedCertificates => "CA bundle",
         AdminText::EncryptionKeys => "Encryption keys",
         AdminText::EncryptionKeysText => {
             "They do not expire. Of the first 1,000 grants it is told how many have a token under each."

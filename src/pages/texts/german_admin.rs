@@ -143,6 +143,10 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::Keys => "Zertifikate und Schlüssel",
         AdminText::Certificates => "Zertifikate, die gezeigt werden",
         AdminText::NoCertificates => "TLS endet nicht hier.",
+        AdminText::OtherCertificates => "Zertifikate, die Evergate selbst vorzeigt, und CA-Bündel, denen es vertraut",
+        AdminText::ClientCertificate => "als Client vorgezeigt",
+        AdminText::SigningCertificate => "des Schlüssels, der beim Anmeldedienst signiert",
+        AdminText::TrustedCertificates => "CA-Bündel",
         AdminText::EncryptionKeys => "Schlüssel der gespeicherten Tokens",
         AdminText::EncryptionKeysText => {
             "Sie laufen nicht ab. Von den ersten 1000 Grants wird gesagt, wie viele ein Token unter jedem haben."

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{PAGE, Program, administered, administrator, both, browser};
 use crate::harness::{
+    certificates::Authority,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, user},
 };
@@ -69,6 +70,29 @@ async fn after_a_change_of_settings_it_is_told_how_many_logins_have_the_new_ones
         let text = ann.get(&format!("{PAGE}/providers")).await.text();
         assert!(text.contains("2 of 3 that were looked at"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn what_evergate_presents_and_trusts_is_told_with_its_end() {
+    let authority = Authority::new();
+    let ((upstream, upstream_key), (provider, provider_key)) =
+        (authority.issue("upstream", &["gateway.test"]), authority.issue("provider", &["gateway.test"]));
+    let build = administered().set("upstream_client_cert_file", &upstream).set("upstream_client_key_file", &upstream_key);
+    let build = build.set("tls_client_cert_file", &provider).set("tls_client_key_file", &provider_key);
+    let world = build.set("upstream_ca_file", &authority.ca_file()).start().await;
+    let ann = administrator(&world).await;
+    let text = ann.get(&format!("{PAGE}/keys")).await.text();
+    for part in
+        ["Certificates that Evergate presents", "presented as a client · expires", "CA bundle · expires", &upstream, &provider]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let keys = Program::of(&ann).await.get("/keys").await;
+    let others = keys["otherCertificates"].as_array().unwrap();
+    let used = |name: &str| others.iter().filter(|other| other["use"] == name && other["expiresAt"].is_i64()).count();
+    assert_eq!((used("client_certificate"), used("ca_bundle")), (2, 1), "{keys}");
+    let first = others.iter().map(|other| other["expiresAt"].as_i64().unwrap()).min().unwrap();
+    assert_eq!(world.metric(0, "evergate_client_certificate_expiry_timestamp_seconds"), first as f64);
 }
 
 #[tokio::test]
