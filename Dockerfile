@@ -18,6 +18,7 @@ RUN mkdir -p src tests/it tests/heavy \
 
 # Cargo goes by modification times, and the sources' may be older than the empty crate's.
 COPY migrations migrations
+COPY docs/openapi.json docs/openapi.json
 COPY src src
 RUN touch src/lib.rs src/main.rs \
     && cargo build --profile dist --locked \

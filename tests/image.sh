@@ -100,7 +100,13 @@ distroless_stand_in() {
     podman import --quiet --change 'USER 65532' "$work/distroless.tar" "$1" >/dev/null
 }
 
-# The names are read from the Dockerfile, so that a stand-in cannot be for another image than the one asked for.
+# The names are read from the Dockerfile, so that a stand-in cannot be for another image than the one asked for. They are the
+# defaults of its ARGs.
+base_images() {
+    awk '$1 == "ARG" && split($2, parts, "=") == 2 { defaults["${" parts[1] "}"] = parts[2] }
+         $1 == "FROM" { print ($2 in defaults) ? defaults[$2] : $2 }' Dockerfile
+}
+
 make_stand_ins() {
     local name
     while read -r name; do
@@ -110,7 +116,7 @@ make_stand_ins() {
             */distroless/*) distroless_stand_in "$name" ;;
             *) echo "image: there is no stand-in for $name" >&2; exit 1 ;;
         esac
-    done < <(awk '$1 == "FROM" { print $2 }' Dockerfile)
+    done < <(base_images)
 }
 
 # In Docker's format, because OCI's has no place for a HEALTHCHECK. Crates that this machine has are not fetched

@@ -39,6 +39,7 @@ mod groups_overage;
 mod history;
 mod hosts;
 mod identity;
+mod image_context;
 mod in_page;
 mod ingress;
 mod interim_answers;
