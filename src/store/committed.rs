@@ -281,7 +281,7 @@ impl Committed {
     pub(super) fn lost(&self, row: &GrantRow) -> Option<Lost> {
         let state = self.state();
         let known = state.grants.get(&row.id)?;
-        if row.ended_reason.as_deref().is_some_and(|reason| reason != "outcome_unknown") {
+        if !row.takes_renewals() {
             return None;
         }
         if let Some(renewal) = known.renewal.as_ref().filter(|renewal| renewal.generation > row.generation) {

@@ -60,6 +60,11 @@ pub(super) struct GrantRow {
 }
 
 impl GrantRow {
+    /// Whether the row takes the tokens of its generation's renewal: it has not ended, or only because an outcome was unknown.
+    pub(super) fn takes_renewals(&self) -> bool {
+        self.ended_reason.as_deref().is_none_or(|reason| reason == "outcome_unknown")
+    }
+
     /// Reads `GRANT_COLUMNS` of a row.
     pub(super) fn read(id: GrantId, row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {

@@ -16,6 +16,19 @@ use crate::{
     },
 };
 
+/// How often a renewal is written to a row that other replicas put right meanwhile.
+const MAX_WRITES: u32 = 3;
+
+/// What came of writing the result of an attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Saving {
+    Saved,
+    /// The grant was deleted, ended, or renewed by another attempt.
+    Outdone,
+    /// The row is older than the generation whose token was presented: the database went back in time.
+    RowIsOlder,
+}
+
 impl Store {
     /// Writes the intent to present a grant's refresh token, and reads the refresh token.
     ///
@@ -62,13 +75,8 @@ impl Store {
         renewed: &Renewed,
     ) -> Result<bool, StoreError> {
         let sealed = SealedTokens::seal(&self.keys, id, &renewed.tokens)?;
-        let mut saved = self
-            .call(Operation::SaveRenewal, |connection| {
-                Box::pin(connection.save_renewal(id, attempt, generation, renewed, &sealed))
-            })
-            .await?;
-        let is_older = !saved && self.is_older(id, generation).await?;
-        if saved || is_older {
+        let saving = self.write_renewal(id, attempt, generation, renewed, &sealed).await?;
+        if saving != Saving::Outdone {
             self.committed.renewed(id, attempt, |presented| {
                 Some(CommittedRenewal {
                     generation: generation.saturating_add(1),
@@ -88,19 +96,44 @@ impl Store {
                 })
             });
         }
-        if is_older {
+        let saved = match saving {
+            Saving::Saved => true,
+            Saving::Outdone => false,
             // Reading the row puts it right. Whether by this renewal, its generation says: nobody else can have presented its token.
-            let grant = self.grant(id).await?;
-            saved = grant.is_some_and(|grant| grant.generation == generation.saturating_add(1) && grant.ended.is_none());
-        }
+            Saving::RowIsOlder => {
+                let grant = self.grant(id).await?;
+                grant.is_some_and(|grant| grant.generation == generation.saturating_add(1) && grant.ended.is_none())
+            }
+        };
         self.announce(Change::Grant(id));
         Ok(saved)
     }
 
-    /// Whether a grant's row is older than the `generation` whose token was presented: the database went back in time.
-    async fn is_older(&self, id: GrantId, generation: i64) -> Result<bool, StoreError> {
-        let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
-        Ok(row.is_some_and(|row| row.generation < generation))
+    /// Writes the result of an attempt, and finds out why a row did not take it.
+    async fn write_renewal(
+        &self,
+        id: GrantId,
+        attempt: AttemptId,
+        generation: i64,
+        renewed: &Renewed,
+        sealed: &SealedTokens,
+    ) -> Result<Saving, StoreError> {
+        for _ in 0..MAX_WRITES {
+            let saved = self.call(Operation::SaveRenewal, |connection| {
+                Box::pin(connection.save_renewal(id, attempt, generation, renewed, sealed))
+            });
+            if saved.await? {
+                return Ok(Saving::Saved);
+            }
+            let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
+            match row {
+                Some(row) if row.generation < generation => return Ok(Saving::RowIsOlder),
+                // It was older when it was written to, and another replica has put it right since.
+                Some(row) if row.generation == generation && row.takes_renewals() => {}
+                Some(_) | None => return Ok(Saving::Outdone),
+            }
+        }
+        Err(StoreError::Outdated)
     }
 
     /// Releases the intent of an attempt whose token request certainly had no effect. The next attempt is not made before
