@@ -181,7 +181,7 @@ impl Endpoints {
             Who::Anybody(Page::Again) => Ok(self.again(&call)),
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
-            Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(call.headers, body).await,
             Who::Anybody(Page::FrontchannelLogout) => self.front_channel_logout(&call).await,
             Who::Anybody(Page::GlobalTokenRevocation) => self.global_token_revocation(&call, body).await,
             Who::Anybody(Page::SecurityEvents) => self.security_event(&call, body).await,

@@ -67,6 +67,7 @@ pub mod secret;
 pub mod systemd;
 pub mod timings;
 pub mod tls;
+pub mod to_its_end;
 
 pub mod demo;
 

@@ -121,6 +121,7 @@ impl From<CallbackError> for Refusal {
             CallbackError::Denied(denied, account) => Self::Denied(denied, Some(account)),
             other @ (CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
+            | CallbackError::ReturnedBefore
             | CallbackError::Issuer
             | CallbackError::Refused { .. }
             | CallbackError::Declined

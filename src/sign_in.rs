@@ -12,6 +12,7 @@
 //! | `callback` | completes the login of a browser that comes back |
 //! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
 //! | `authorization_response`, `callback_error` | parses what the provider sends the browser back with; why that creates no session |
+//! | `browser_turns` | the logins of one browser, one at a time |
 //! | `code_exchanges` | rate limit of the provider calls that anybody can cause |
 //! | `save_login` | saves the grant and the session |
 //! | `refresh_tokens` | whether logins bring refresh tokens |
@@ -27,6 +28,7 @@ mod attempt;
 mod authorization_response;
 mod begin;
 mod browser;
+mod browser_turns;
 mod callback;
 mod callback_error;
 mod code_exchanges;
@@ -58,6 +60,7 @@ use crate::{
 
 pub use authorization_response::AuthorizationResponse;
 pub use browser::{LoginBrowser, Redirect, return_from};
+pub use browser_turns::BrowserTurns;
 pub use callback_error::CallbackError;
 pub use code_exchanges::CodeExchanges;
 pub use failed::FailedLogin;

@@ -27,6 +27,7 @@ use crate::{
     session::{EndSource, SessionHash, UserKey, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
     telemetry::metrics::Metrics,
+    to_its_end::to_its_end,
 };
 
 use journey::LogoutState;
@@ -140,15 +141,11 @@ impl SignOut {
 
     /// Does to its end what a client that disconnects must not cancel, and what a shutdown waits for: what is half done leaves sessions
     /// alive, or has no trace in the history.
-    pub async fn to_its_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        match self.tasks.spawn(work).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The process ends.
-                Err(_cancelled) => std::future::pending().await,
-            },
-        }
+    pub fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        to_its_end(&self.tasks, work)
     }
 
     /// Returns the URL of the provider's logout for a browser of `site` that has no session here. With several providers it is unknown at

@@ -53,7 +53,7 @@ impl Admission {
             (NextStep::CookieNotKept, _) => return Refusal::SignInNotKept(reason),
         };
         let return_to = ReturnTo::parse(exchange.path_and_query(), &exchange.site);
-        let browser = LoginBrowser { site: &exchange.site, headers, client: exchange.origin.client };
+        let browser = LoginBrowser { site: &exchange.site, headers, client: exchange.origin.client, left: None };
         let Some(sign_in) = self.sign_in_for(grant, rule) else {
             let redirect = self.sign_ins.let_choose(browser, &return_to, Purpose::LoginOnTheWay, &rule.providers).await;
             return Refusal::SignIn(reason, redirect);

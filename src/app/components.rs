@@ -91,7 +91,7 @@ impl Core {
             certificates,
             certificate_files: settings.certificate_files(),
             visitors: Arc::new(visitors),
-            sign_ins: sign_ins(settings, &foundations, &providers)?,
+            sign_ins: sign_ins(settings, &foundations, &providers, &shutdown.work)?,
             assertions: Arc::new(assertions(settings, &foundations)),
             bearer: Arc::new(bearer(settings, &foundations, &providers)?),
             personal_tokens: settings.personal_tokens.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio_util::task::TaskTracker;
 
 use super::foundations::Foundations;
 use crate::{
@@ -38,7 +39,12 @@ pub(super) fn policies(settings: &Checked) -> Policies {
 }
 
 /// The logins at these providers.
-pub(super) fn sign_ins(settings: &Checked, foundations: &Foundations, providers: &Providers) -> anyhow::Result<SignIns> {
+pub(super) fn sign_ins(
+    settings: &Checked,
+    foundations: &Foundations,
+    providers: &Providers,
+    tasks: &TaskTracker,
+) -> anyhow::Result<SignIns> {
     let parts = Arc::new(LoginParts {
         prefix: settings.gateway.prefix.clone(),
         sites: settings.gateway.exchange.sites.clone(),
@@ -51,6 +57,8 @@ pub(super) fn sign_ins(settings: &Checked, foundations: &Foundations, providers:
         store: foundations.store.clone(),
         store_wait: foundations.timings.login_store_wait,
         return_tos: Arc::default(),
+        turns: Arc::default(),
+        tasks: tasks.clone(),
         keys: foundations.keys.clone(),
         clock: foundations.clock.clone(),
     });

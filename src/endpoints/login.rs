@@ -112,9 +112,9 @@ impl Endpoints {
 
     /// What becomes of a browser whose login failed.
     pub(super) async fn after_failed_login(&self, failed: FailedLogin, call: &Call<'_>) -> Result<Response<Body>, Refused> {
-        // Who went back in the history, or finished in another tab, is signed in all the same. Only who would be let pass is
-        // redirected to the page, or they would come round again.
-        if failed.is_of_another_attempt() && self.admit(call).await.is_ok() {
+        // Who went back in the history is signed in all the same. Only who would be let pass is redirected to the page, or they would
+        // come round again. Whoever has logged in by an attempt that counts no more may be another user than the session's.
+        if failed.leaves_user_signed_in() && self.admit(call).await.is_ok() {
             let location = call.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
             return Ok(redirect(&Redirect::to(location), "signed_in"));
         }
@@ -149,5 +149,5 @@ impl Call<'_> {
 
 /// The browser that a login begins or completes for.
 pub(super) fn browser_of<'a>(call: &'a Call<'_>) -> LoginBrowser<'a> {
-    LoginBrowser { site: &call.exchange.site, headers: call.headers, client: call.exchange.origin.client }
+    LoginBrowser { site: &call.exchange.site, headers: call.headers, client: call.exchange.origin.client, left: None }
 }

@@ -1,7 +1,7 @@
 //! `sign_out`, `signed_out` and `backchannel_logout`.
 
 use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 use url::form_urlencoded;
@@ -92,7 +92,10 @@ impl Endpoints {
 
     /// Receives the provider's message that somebody has logged out there (OIDC Back-Channel Logout 1.0 section 2.5). It gets 200
     /// once their sessions have ended, 400 for a token that is not to be believed, and 503 when it should come again.
-    pub(super) async fn backchannel_logout(&self, body: Incoming) -> Result<Response<Body>, Refused> {
+    pub(super) async fn backchannel_logout(&self, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, Refused> {
+        if !is_form(headers) {
+            return Err(Refusal::BadRequest("the logout token does not come as a form").into());
+        }
         let form = read_form(body).await?;
         let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
         let (Some((_, token)), None) = (tokens.next(), tokens.next()) else {
@@ -161,4 +164,13 @@ impl Endpoints {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     }
+}
+
+/// Whether a body is a form as section 2.5 of OpenID Connect Back-Channel Logout 1.0 has it. A client that does not say is believed.
+fn is_form(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::CONTENT_TYPE).iter();
+    lines.all(|line| {
+        let kind = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    })
 }

@@ -22,7 +22,7 @@ impl Gateway {
 
     /// The response to a request for the app that is refused, with its body.
     pub(super) fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
-        let route = self.parts.settings.routes.find(exchange.site.authority(), &exchange.path()).ok();
+        let route = self.parts.settings.routes.find(exchange.site.authority(), exchange.raw_path()).ok();
         let links = Links::of_the_app(exchange, self.own_pages(), route);
         let is_of_method = matches!(refusal, Refusal::MethodNotAllowed | Refusal::Denied(Denied::Method, _));
         let allowed = is_of_method.then(|| allowed_methods(route));

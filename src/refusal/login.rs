@@ -27,7 +27,9 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
 pub(super) fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'static str, Message) -> Row) -> Row {
     match error {
         CallbackError::Parameters(_) => row(StatusCode::BAD_REQUEST, "bad_callback", Message::CallbackIncomplete),
-        CallbackError::UnknownAttempt(_) => row(StatusCode::BAD_REQUEST, "unknown_login_attempt", Message::AttemptUnknown),
+        CallbackError::UnknownAttempt(_) | CallbackError::ReturnedBefore => {
+            row(StatusCode::BAD_REQUEST, "unknown_login_attempt", Message::AttemptUnknown)
+        }
         CallbackError::Issuer => row(StatusCode::FORBIDDEN, "wrong_issuer", Message::WrongIssuer),
         CallbackError::Declined => row(StatusCode::FORBIDDEN, "login_declined", Message::LoginDeclined),
         CallbackError::Refused { .. } => row(StatusCode::BAD_GATEWAY, "login_refused", Message::LoginRefused),

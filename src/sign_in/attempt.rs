@@ -55,6 +55,9 @@ pub(super) struct Attempt {
     /// Whether its user chose the provider, of several, on a page of ours.
     #[serde(rename = "c", default, skip_serializing_if = "is_not")]
     is_chosen: bool,
+    /// Whether its user was to choose an account at the provider, or another party named one.
+    #[serde(rename = "u", default, skip_serializing_if = "is_not")]
+    is_of_chosen_account: bool,
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
@@ -86,13 +89,14 @@ pub(super) struct AttemptParams {
     pub(super) at: Timestamp,
     pub(super) mode: LoginMode,
     pub(super) rounds: u32,
+    pub(super) is_of_chosen_account: bool,
     pub(super) is_second: bool,
 }
 
 impl Attempt {
     /// Creates an attempt of the browser that has `binding`.
     pub(super) fn new(binding: &Binding, params: AttemptParams) -> Self {
-        let AttemptParams { at, mode, rounds, is_second } = params;
+        let AttemptParams { at, mode, rounds, is_of_chosen_account, is_second } = params;
         let (seed, bound) = (random_text::<32>(), binding.digest());
         Self {
             seed,
@@ -105,6 +109,7 @@ impl Attempt {
             provider: None,
             providers: Vec::new(),
             is_chosen: false,
+            is_of_chosen_account,
             is_second,
         }
     }
@@ -163,6 +168,10 @@ impl Attempt {
 
     pub(super) fn rounds(&self) -> u32 {
         self.rounds
+    }
+
+    pub(super) fn is_of_chosen_account(&self) -> bool {
+        self.is_of_chosen_account
     }
 
     pub(super) fn is_second(&self) -> bool {
@@ -224,6 +233,12 @@ impl Binding {
         self.0.expose()
     }
 
+    /// What a browser is called while it completes logins: the same for all of its tabs, whichever binding each attempt has.
+    pub(super) fn browser(cookies: &Cookies, headers: &HeaderMap) -> String {
+        let least = cookies.bindings(headers).map(|(_, value)| value).min().unwrap_or_default();
+        Self(Secret::new(least)).digest()
+    }
+
     fn digest(&self) -> String {
         let hash = sha256(format!("login binding {}", self.0.expose()).as_bytes());
         BASE64_URL_SAFE_NO_PAD.encode(hash.first_chunk::<16>().unwrap_or(&[0; 16]))
@@ -240,7 +255,8 @@ mod tests {
 
     use super::*;
 
-    const PARAMS: AttemptParams = AttemptParams { at: Timestamp(5), mode: LoginMode::Login, rounds: 0, is_second: false };
+    const PARAMS: AttemptParams =
+        AttemptParams { at: Timestamp(5), mode: LoginMode::Login, rounds: 0, is_of_chosen_account: false, is_second: false };
 
     fn with(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())])

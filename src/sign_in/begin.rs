@@ -42,7 +42,7 @@ impl SignIn {
         return_to: &ReturnTo,
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
-        let LoginBrowser { site, headers, client: _ } = at;
+        let LoginBrowser { site, headers, .. } = at;
         if let Some(login_site) = self.parts.login_site_of(site) {
             return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose, &self.own_name()).await);
         }
@@ -67,7 +67,16 @@ impl SignIn {
         let rounds = self.parts.rounds_of(purpose, headers);
         let (now, is_second) = (self.parts.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.parts.cookies, headers);
-        let mut attempt = Attempt::new(&binding, AttemptParams { at: now, mode: purpose.mode(), rounds, is_second });
+        let mut attempt = Attempt::new(
+            &binding,
+            AttemptParams {
+                at: now,
+                mode: purpose.mode(),
+                rounds,
+                is_of_chosen_account: purpose.is_of_chosen_account(),
+                is_second,
+            },
+        );
         if return_to.path().len() <= MAX_CARRIED_LEN || !self.parts.store_return_to(&attempt, return_to).await {
             attempt.carry(&return_to.if_no_longer_than(MAX_CARRIED_LEN));
         }

@@ -1,6 +1,7 @@
 //! A browser on its way through a login, and where it is sent.
 
 use http::{HeaderMap, HeaderValue};
+use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
 use super::return_to::ReturnTo;
@@ -15,6 +16,21 @@ pub struct LoginBrowser<'a> {
     pub headers: &'a HeaderMap,
     /// The client's address.
     pub client: ClientAddress,
+    /// Cancelled when the client has left; `None` where nothing is done for a client that has.
+    pub left: Option<&'a CancellationToken>,
+}
+
+impl LoginBrowser<'_> {
+    /// Redirects to the login's return address. The browser keeps its bindings for as long as an attempt lives: another tab may be at
+    /// the provider still, and what its user does there counts.
+    pub(super) fn back(&self, return_to: &ReturnTo) -> Redirect {
+        Redirect::to(self.site.at(return_to.path()))
+    }
+
+    /// Whether nobody is there any more to receive a cookie.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.is_some_and(CancellationToken::is_cancelled)
+    }
 }
 
 /// A redirect with its cookies.

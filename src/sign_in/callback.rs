@@ -1,12 +1,17 @@
 //! Completes the login of a browser that comes back from the provider.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     LoginBrowser, Redirect, SignIn,
-    attempt::{Attempt, LoginMode},
+    attempt::{Attempt, Binding, LoginMode},
     authorization_response::AuthorizationResponse,
+    browser_turns::Turn,
     callback_error::CallbackError,
+    code_exchanges::ExchangePermit,
     failed::FailedLogin,
     provider_choice,
     return_to::ReturnTo,
@@ -14,8 +19,23 @@ use super::{
 use crate::{
     address::AccessUrl,
     oidc::{CallbackProof, VerifiedLogin},
+    session::SessionHash,
     telemetry::logs::causes,
+    to_its_end::to_its_end,
 };
+
+/// How long a tab waits for another one beyond its token call, while a person watches the page.
+const MAX_WAIT: Duration = Duration::from_secs(6);
+
+/// A login that has come back and may be completed.
+struct Returned {
+    attempt: Attempt,
+    binding: Binding,
+    response: AuthorizationResponse,
+    return_to: ReturnTo,
+    turn: Turn,
+    _permit: ExchangePermit,
+}
 
 impl SignIn {
     /// Completes a login whose browser came back with `query`.
@@ -26,7 +46,9 @@ impl SignIn {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
-            Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
+            Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_) | CallbackError::ReturnedBefore) => {
+                "unknown_attempt"
+            }
             Err(CallbackError::Issuer | CallbackError::Refused { .. }) => "refused",
             Err(CallbackError::Busy) => "busy",
             Err(CallbackError::Declined) => "declined",
@@ -68,29 +90,92 @@ impl SignIn {
         if attempt.mode() == LoginMode::HandOver || attempt.provider() != self.provider.name() {
             return Err(CallbackError::UnknownAttempt("it did not go to this provider"));
         }
-        let binding = self.parts.binding_of(&attempt, browser.headers)?;
+        let binding = match self.parts.binding_of(&attempt, browser.headers) {
+            Ok(binding) => binding,
+            Err(unknown) => return Err(self.parts.judge_unbound(&attempt, browser, unknown).await),
+        };
         // Before a permit is held that others wait for.
         let _too_long = tokio::time::timeout(self.parts.store_wait, self.parts.store.until_writable()).await;
         // Before the attempt is consumed, so that a browser that is refused can try again.
         let return_to = self.parts.destination(&attempt, browser.site).await;
-        let _permit = match self.exchanges.acquire(browser.client).await {
-            Some(permit) => permit,
-            // The session is alive, and silent re-authentication is not tried again so soon.
-            None if attempt.mode() == LoginMode::Silent && self.parts.has_live_session(browser.headers).await? => {
-                return Ok(self.parts.redirect_back(browser, &return_to));
-            }
-            None => return Err(CallbackError::Busy),
+        let patience = self.provider.token_timeout() + MAX_WAIT;
+        let Some(turn) = self.parts.turns.wait(Binding::browser(&self.parts.cookies, browser.headers), patience).await else {
+            return self.go_on_without(browser, &attempt, &return_to).await;
         };
+        if turn.has_brought_what_is_asked_by(&attempt) {
+            // Its code is not redeemed, whether or not that can be recorded.
+            let _recorded = self.parts.consume(&attempt).await;
+            return Ok(browser.back(&return_to));
+        }
+        let Some(permit) = self.exchanges.acquire(browser.client).await else {
+            return self.go_on_without(browser, &attempt, &return_to).await;
+        };
+        self.redeem_to_its_end(browser, Returned { attempt, binding, response, return_to, turn, _permit: permit }).await
+    }
+
+    /// What becomes of a browser whose code cannot be redeemed now.
+    async fn go_on_without(
+        &self,
+        browser: LoginBrowser<'_>,
+        attempt: &Attempt,
+        return_to: &ReturnTo,
+    ) -> Result<Redirect, CallbackError> {
+        // The session is alive, and silent re-authentication is not tried again so soon.
+        if attempt.mode() == LoginMode::Silent && self.parts.has_live_session(browser.headers).await? {
+            return Ok(browser.back(return_to));
+        }
+        Err(CallbackError::Busy)
+    }
+
+    /// Consumes the attempt and redeems its code, even if the client disconnects from here on: the code may end the user's other
+    /// refresh tokens, and what it brings is to be saved or revoked.
+    async fn redeem_to_its_end(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {
+        let (this, site, headers, client) = (self.clone(), browser.site.clone(), browser.headers.clone(), browser.client);
+        let left = CancellationToken::new();
+        let _leaves = left.clone().drop_guard();
+        to_its_end(&self.parts.tasks, async move {
+            this.redeem_and_finish(LoginBrowser { site: &site, headers: &headers, client, left: Some(&left) }, returned).await
+        })
+        .await
+    }
+
+    async fn redeem_and_finish(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {
+        let Returned { attempt, binding, response, return_to, mut turn, _permit } = returned;
         self.parts.consume(&attempt).await?;
+        turn.begin();
         let login = self.redeem(browser.site, &response, &attempt.proof(&response.state, &binding)).await;
         let mut redirect = match attempt.mode() {
-            LoginMode::Login => self.finish_login(browser, login?, None, &return_to, &attempt).await?,
+            LoginMode::Login => {
+                let login = login?;
+                let existing = self.session_of_another_tab(browser, &attempt, &login).await?;
+                self.finish_login(browser, login, existing, &return_to, &attempt).await?
+            }
             LoginMode::Silent => self.complete_silently(browser, login, &return_to, &attempt).await?,
             LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
             LoginMode::HandOver => return Err(CallbackError::UnknownAttempt("it did not go to the provider")),
         };
         self.parts.record_round(&attempt, &mut redirect);
+        if !browser.has_left() {
+            turn.finish(&attempt);
+        }
         Ok(redirect)
+    }
+
+    /// The session that another tab has brought this browser since `attempt` began, if it is of the same user. It goes on with the
+    /// new grant: what the first tab's page asks for now has its cookie.
+    async fn session_of_another_tab(
+        &self,
+        browser: LoginBrowser<'_>,
+        attempt: &Attempt,
+        login: &VerifiedLogin,
+    ) -> Result<Option<SessionHash>, CallbackError> {
+        let current = self.parts.with_patience(|| self.parts.current_session(browser.headers)).await?;
+        let same = current.filter(|(session, grant)| {
+            session.created_at > attempt.at()
+                && grant.issuer == self.provider.issuer()
+                && grant.identity.subject == login.identity.subject
+        });
+        Ok(same.map(|(session, _)| session.hash))
     }
 
     /// Exchanges a response's code for tokens and verifies the identity. What cannot be verified is revoked.
@@ -129,7 +214,7 @@ impl SignIn {
             Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
             Err(error) if self.parts.current_session(browser.headers).await?.is_some() => {
                 tracing::info!(error = causes(&error), "login for consent failed: the provider gave no refresh token");
-                Ok(self.parts.redirect_back(browser, return_to))
+                Ok(browser.back(return_to))
             }
             Err(error) => Err(error),
         }

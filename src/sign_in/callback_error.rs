@@ -8,9 +8,12 @@ pub enum CallbackError {
     /// A parameter is missing, repeated, or of another flow.
     #[error("the callback's parameters are not those of a code flow: {0}")]
     Parameters(&'static str),
-    /// This browser has no attempt with this `state`, or the attempt has expired or was used before.
+    /// This browser has no attempt with this `state`, or the attempt has expired.
     #[error("the login attempt is not known to this browser: {0}")]
     UnknownAttempt(&'static str),
+    /// The attempt has come back before, and counts once.
+    #[error("the login attempt has returned before")]
+    ReturnedBefore,
     /// The response does not come from the configured provider (RFC 9207).
     #[error("the response names another issuer, or none")]
     Issuer,

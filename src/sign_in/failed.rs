@@ -13,14 +13,16 @@ pub struct FailedLogin {
     /// The return address, if the `state` is ours, even if another browser began the attempt.
     pub return_to: Option<ReturnTo>,
     may_begin_again: bool,
+    /// Whether nobody can have logged in by its attempt who is not signed in already.
+    is_without_user: bool,
     /// The providers that a hand-over was limited to.
     providers: Option<Vec<String>>,
 }
 
 impl FailedLogin {
-    /// Whether it says nothing about this browser's user, who may have logged in by another attempt.
-    pub fn is_of_another_attempt(&self) -> bool {
-        matches!(self.error, CallbackError::UnknownAttempt(_))
+    /// Whether a user who is signed in can go on as that: the attempt has been completed already, or asked for no user's login.
+    pub fn leaves_user_signed_in(&self) -> bool {
+        self.is_without_user
     }
 }
 
@@ -28,7 +30,7 @@ impl CallbackError {
     /// Whether an automatic retry may succeed.
     fn is_transient(&self) -> bool {
         match self {
-            Self::UnknownAttempt(_) => true,
+            Self::UnknownAttempt(_) | Self::ReturnedBefore => true,
             Self::Provider(error) => error.may_pass() && error.asks_to_wait().is_none(),
             Self::Parameters(_)
             | Self::Issuer
@@ -50,11 +52,22 @@ impl LoginParts {
             let is_of_previous_release =
                 matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_previous_release(at.headers);
             let return_to = is_of_previous_release.then(ReturnTo::front_page);
-            return FailedLogin { error, return_to, may_begin_again: is_of_previous_release, providers: None };
+            let is_without_user = matches!(&error, CallbackError::UnknownAttempt(_));
+            return FailedLogin { error, return_to, may_begin_again: is_of_previous_release, is_without_user, providers: None };
         };
         let may_begin_again = !attempt.is_second() && error.is_transient();
+        let is_without_user = match (&error, attempt.mode()) {
+            (CallbackError::ReturnedBefore | CallbackError::UnknownAttempt(_), LoginMode::Silent | LoginMode::HandOver) => true,
+            // It was completed, if the session here has come since.
+            (CallbackError::ReturnedBefore, LoginMode::Login | LoginMode::Consent) => {
+                let current = self.current_session(at.headers).await.ok().flatten();
+                current.is_some_and(|(session, _)| session.created_at >= attempt.at())
+            }
+            (_, _) => false,
+        };
         let providers = (attempt.mode() == LoginMode::HandOver).then(|| attempt.providers().to_vec());
-        FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again, providers }
+        let return_to = Some(self.destination(&attempt, at.site).await);
+        FailedLogin { error, return_to, may_begin_again, is_without_user, providers }
     }
 }
 

@@ -167,7 +167,7 @@ impl LoginParts {
             grant.id = %handed_over.grant, session = session.short(), site = at.site.authority(),
             "a session was handed over from the login site"
         );
-        let mut redirect = self.redirect_back(at, &return_to);
+        let mut redirect = at.back(&return_to);
         self.record_round(&attempt, &mut redirect);
         let cookies = self.cookies.set_session(value.expose(), self.sessions.absolute, at.headers);
         redirect.cookies.extend(cookies.ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?);
@@ -194,7 +194,13 @@ impl SignIn {
     ) -> Redirect {
         let (rounds, is_second) = (self.parts.rounds_of(purpose, at.headers), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.parts.cookies, at.headers);
-        let params = AttemptParams { at: self.parts.clock.now(), mode: LoginMode::HandOver, rounds, is_second };
+        let params = AttemptParams {
+            at: self.parts.clock.now(),
+            mode: LoginMode::HandOver,
+            rounds,
+            is_of_chosen_account: false,
+            is_second,
+        };
         let mut attempt = Attempt::new(&binding, params);
         if return_to.path().len() <= MAX_CARRIED_LEN || !self.parts.store_return_to(&attempt, return_to).await {
             attempt.carry(&return_to.if_no_longer_than(attempt::MAX_CARRIED_LEN));

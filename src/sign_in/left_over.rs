@@ -21,6 +21,8 @@ pub(super) enum LeftOver {
     AnotherUser,
     /// The session that it was to continue has ended.
     SessionEnded,
+    /// Its client has left, and no cookie reaches it.
+    ClientLeft,
 }
 
 impl LeftOver {
@@ -31,6 +33,7 @@ impl LeftOver {
             Self::Unverified => "not_verified",
             Self::AnotherUser => "another_user",
             Self::SessionEnded => "session_ended",
+            Self::ClientLeft => "client_left",
         }
     }
 }

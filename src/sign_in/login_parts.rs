@@ -4,15 +4,16 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
+use tokio_util::task::TaskTracker;
 
 use super::{
     LoginBrowser, Redirect,
     attempt::{self, Attempt, Binding},
     authorization_response::AuthorizationResponse,
+    browser_turns::BrowserTurns,
     callback_error::CallbackError,
     purpose::Purpose,
     redirect_loop,
-    return_to::ReturnTo,
     stored_return_tos::StoredReturnTos,
 };
 use crate::{
@@ -50,6 +51,10 @@ pub struct LoginParts {
     pub store_wait: Duration,
     /// Limits how many long return addresses are stored.
     pub return_tos: Arc<StoredReturnTos>,
+    /// One login of a browser at a time.
+    pub turns: Arc<BrowserTurns>,
+    /// The logins that are completed though their clients have left; a shutdown waits for them.
+    pub tasks: TaskTracker,
     /// Encrypts login attempts.
     pub keys: KeyRing,
     /// The time.
@@ -81,15 +86,19 @@ impl LoginParts {
     pub(super) async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
         let (name, until) = (attempt.name("returned"), attempt.at().plus(attempt::LIFE));
         let is_first = self.with_patience(|| self.store.consume_once(name, until)).await?;
-        if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
+        if is_first { Ok(()) } else { Err(CallbackError::ReturnedBefore) }
     }
 
-    /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser
-    /// does not need.
-    pub(super) fn redirect_back(&self, at: LoginBrowser<'_>, return_to: &ReturnTo) -> Redirect {
-        let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
-        let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
-        Redirect { location: at.site.at(return_to.path()), cookies }
+    /// What is wrong with an attempt that this browser has no binding of. One that returns for the first time is worth nothing from here
+    /// on: who is signed in and goes back in the history is told from who logs in anew.
+    pub(super) async fn judge_unbound(&self, attempt: &Attempt, at: LoginBrowser<'_>, unknown: CallbackError) -> CallbackError {
+        if self.cookies.session_value(at.headers).is_none() {
+            return unknown;
+        }
+        match self.consume(attempt).await {
+            Err(CallbackError::ReturnedBefore) => CallbackError::ReturnedBefore,
+            Ok(()) | Err(_) => unknown,
+        }
     }
 
     /// Records a round that a browser has made without a click.

@@ -32,6 +32,14 @@ impl Purpose<'_> {
         }
     }
 
+    /// Whether its user is to choose an account, or another party has named one.
+    pub(super) fn is_of_chosen_account(self) -> bool {
+        match self {
+            Self::LoginOf(_) | Self::AnotherAccount => true,
+            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Consent(_) => false,
+        }
+    }
+
     /// Returns the mode that the attempt carries.
     pub(super) fn mode(self) -> LoginMode {
         match self {

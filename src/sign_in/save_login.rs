@@ -22,6 +22,9 @@ use crate::{
     telemetry::logs::causes,
 };
 
+/// Why the login of a client that has left creates no session.
+const CLIENT_LEFT: &str = "its client has left";
+
 /// The maximum length of an event's detail, in characters.
 const MAX_DETAIL_LEN: usize = 1000;
 
@@ -60,7 +63,7 @@ impl SignIn {
         }
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
-        let Some((saved, cookies)) = self.save_login(login, existing, at).await? else {
+        let Some((saved, cookies)) = self.save_login(login, existing, at, mode).await? else {
             // The session ended while its browser was at the provider: the user logs in interactively.
             return Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?);
         };
@@ -74,7 +77,7 @@ impl SignIn {
         }
         let mut redirect = match asks_again {
             true => self.ask_for_consent(at, return_to, &identity).await,
-            false => self.parts.redirect_back(at, return_to),
+            false => at.back(return_to),
         };
         redirect.cookies.extend(cookies);
         let user = UserHash::of(self.provider.registration(), &identity.subject);
@@ -89,7 +92,7 @@ impl SignIn {
             Ok(redirect) => redirect,
             Err(error) => {
                 tracing::warn!(error = causes(&error), "a user cannot be asked for consent; the session has no refresh token");
-                self.parts.redirect_back(at, return_to)
+                at.back(return_to)
             }
         }
     }
@@ -132,6 +135,7 @@ impl SignIn {
         login: VerifiedLogin,
         existing: Option<SessionHash>,
         at: LoginBrowser<'_>,
+        mode: LoginMode,
     ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
         let now = self.parts.clock.now();
         let tokens = login.tokens;
@@ -157,13 +161,20 @@ impl SignIn {
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
-        let replaces = self.parts.cookies.session_value(at.headers).map(SessionHash::of);
+        let (has_left, shares_token) = (at.has_left() && existing.is_none(), self.provider.preset().shares_refresh_tokens);
+        if has_left && !shares_token {
+            let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
+            self.revoke_left_over(&grant.identity, sid, token, LeftOver::ClientLeft).await;
+            return Err(CallbackError::UnknownAttempt(CLIENT_LEFT));
+        }
+        // A client that has left keeps the session that it had, because the new one's cookie does not reach it.
+        let replaces = self.parts.cookies.session_value(at.headers).filter(|_| !has_left).map(SessionHash::of);
         let provider_session = grant.provider_session.as_deref().map(Box::from);
         let site = Some(Box::from(at.site.authority()));
         let session =
             Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
-        let sharing = || match self.provider.preset().shares_refresh_tokens {
+        let sharing = || match shares_token {
             true => Sharing::Shared { redeemed_ago: login.since_code.elapsed() },
             false => Sharing::Own,
         };
@@ -172,10 +183,15 @@ impl SignIn {
             self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
             return Ok(None);
         };
-        let reason = match (existing, saved.renewable) {
-            (Some(_), _) => "returned_silently",
-            (None, true) => "renewable",
-            (None, false) => "not_renewable",
+        if has_left {
+            // Its code has ended the other refresh tokens of its user, whose sessions have this one now.
+            self.parts.store.end_session_without_revocation(hash).await?;
+            return Err(CallbackError::UnknownAttempt(CLIENT_LEFT));
+        }
+        let reason = match (mode, saved.renewable) {
+            (LoginMode::Silent, _) if existing.is_some() => "returned_silently",
+            (_, true) => "renewable",
+            (_, false) => "not_renewable",
         };
         let event = |kind, hash| Event::of(kind, saved.grant, &grant.issuer, &grant.identity, now).of_session(hash);
         self.parts.store.enqueue_event(event(Kind::Login, hash).because(reason));

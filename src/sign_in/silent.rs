@@ -119,7 +119,7 @@ impl SignIn {
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
-        let current = self.parts.current_session(at.headers).await?;
+        let current = self.parts.with_patience(|| self.parts.current_session(at.headers)).await?;
         let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.parts.is_alive(grant));
         let error = match login {
             Ok(login) => {
@@ -132,7 +132,7 @@ impl SignIn {
                 if !is_same && session_is_alive {
                     // Another user is logged in at the provider now, which is no reason to end this session.
                     self.revoke_login(&login, LeftOver::AnotherUser).await;
-                    return Ok(self.parts.redirect_back(at, return_to));
+                    return Ok(at.back(return_to));
                 }
                 let existing = is_same.then_some(session.hash);
                 return self.finish_login(at, login, existing, return_to, attempt).await;
@@ -144,7 +144,7 @@ impl SignIn {
         let needs_interaction =
             matches!(&error, CallbackError::Refused { code, .. } if code == "consent_required" || code == "interaction_required");
         if session_is_alive && !needs_interaction {
-            return Ok(self.parts.redirect_back(at, return_to));
+            return Ok(at.back(return_to));
         }
         match error {
             // Another login would end in the same way.
@@ -155,11 +155,12 @@ impl SignIn {
             | CallbackError::Issuer
             | CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
+            | CallbackError::ReturnedBefore
             | CallbackError::Busy
             | CallbackError::Provider(_) => match self.redirect_to_provider(at, return_to, Purpose::Login).await {
                 Err(error) if session_is_alive => {
                     tracing::warn!(error = causes(&error), "a login cannot begin; the session continues with its grant");
-                    Ok(self.parts.redirect_back(at, return_to))
+                    Ok(at.back(return_to))
                 }
                 redirect => Ok(redirect?),
             },

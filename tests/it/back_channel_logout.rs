@@ -118,6 +118,11 @@ async fn a_logout_token_that_is_not_to_be_believed_ends_nothing() {
         let refused = world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &body).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{what}");
     }
+    for kind in ["text/plain", "application/json", "multipart/form-data; boundary=x"] {
+        let token = format!("logout_token={}", world.idp.logout_token(json!({}), json!({})));
+        let refused = world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &[("content-type", kind)], &token).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{kind}");
+    }
     assert_eq!(world.visitor().get("/oauth2/backchannel_logout").await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(visitor.get("/").await.is_upstreams());
 }

@@ -52,7 +52,8 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 /// The files, and the folders of files, that are compiled into a source file.
 fn included(file: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(file).unwrap();
-    let uses = ["include_str!(", "include_bytes!(", "include!("].map(|name| text.split(name).skip(1).collect::<Vec<_>>()).concat();
+    let uses =
+        ["include_str!(", "include_bytes!(", "include!("].map(|name| text.split(name).skip(1).collect::<Vec<_>>()).concat();
     let literals = uses.iter().map(|rest| rest.split('"').nth(1).unwrap());
     literals.map(|literal| resolved(&file.parent().unwrap().join(literal))).collect()
 }

@@ -98,6 +98,7 @@ mod store_failures;
 mod store_grace;
 mod store_rollbacks;
 mod systemd;
+mod tabs;
 mod targets;
 mod tls;
 mod token_issuers;

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 15] = [
+pub(super) const VOCABULARY: [&str; 16] = [
     "identity",
     "address",
     "seal",
@@ -17,6 +17,7 @@ pub(super) const VOCABULARY: [&str; 15] = [
     "language",
     "lock",
     "protobuf",
+    "to_its_end",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // A login in a terminal trusts as a client does.
