@@ -34,6 +34,7 @@ use foundations::Foundations;
 use front::CurrentFront;
 use listeners::{Addresses, Listeners, serve_metrics};
 use migration::migrate;
+use providers::known_clients;
 use shutdown::Shutdown;
 
 pub use administration::administer;
@@ -97,6 +98,7 @@ async fn prepare(settings: &Checked, clock: Clock, timings: Timings) -> anyhow::
     let collected = Collected::for_routes(&settings.renewal.claims, &settings.gateway);
     foundations.store = foundations.store.reading_id_tokens(collected.id_tokens);
     migrate(&foundations.store).await?;
+    foundations.known_clients = Box::pin(known_clients(&foundations.store, settings)).await?;
     Ok(foundations)
 }
 

@@ -9,6 +9,7 @@ mod escape;
 mod forwarded;
 mod header_set;
 mod presets;
+mod reader;
 mod rendered;
 mod signed_assertions;
 mod template;
@@ -20,6 +21,7 @@ pub use claims::{ExtraClaims, MAX_CLAIM_SIZE, MAX_CLAIMS_SIZE};
 pub use forwarded::{ASSERTION, AUTH_TIME, ForwardedIdentity, IdentityHeaders, RENEWED_AT};
 pub use header_set::{BasicCredentials, HeaderSet};
 pub use presets::{ACCESS_TOKEN_LINE, IdentityPreset, PRESETS};
+pub use reader::ClaimReader;
 pub use rendered::RenderedHeaders;
 pub use signed_assertions::{AssertionFor, SignedAssertions};
 pub use template::{InvalidTemplate, Template};
@@ -51,6 +53,10 @@ pub struct Identity {
     pub claims: ExtraClaims,
     /// The tenant (`tid`) of an issuer for many, as Microsoft Entra ID's `common`.
     pub tenant: Option<String>,
+    /// How the claims were read of which it was made as a whole; `None` if an older release read them.
+    pub reader: Option<ClaimReader>,
+    /// How a token refresh since was to read them, which brought only a part of the claims.
+    pub tried_reader: Option<ClaimReader>,
 }
 
 /// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
@@ -83,6 +89,10 @@ struct Claims {
     groups_unknown: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reader: Option<ClaimReader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tried_reader: Option<ClaimReader>,
 }
 
 impl From<Identity> for Stored {
@@ -99,9 +109,24 @@ impl From<Identity> for Stored {
             roles,
             claims,
             tenant,
+            reader,
+            tried_reader,
         } = identity;
         let groups_unknown = groups_unknown.then_some(true);
-        let claims = Claims { subject, username, email, groups, group_names, name, roles, claims, groups_unknown, tenant };
+        let claims = Claims {
+            subject,
+            username,
+            email,
+            groups,
+            group_names,
+            name,
+            roles,
+            claims,
+            groups_unknown,
+            tenant,
+            reader,
+            tried_reader,
+        };
         match unverified_email {
             Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
             None => Self::Plain(claims),
@@ -115,9 +140,35 @@ impl From<Stored> for Identity {
             Stored::Unverified { unverified, unverified_email } => (unverified, Some(unverified_email)),
             Stored::Plain(claims) => (claims, None),
         };
-        let Claims { subject, username, email, groups, group_names, name, roles, claims, groups_unknown, tenant } = claims;
-        let groups_unknown = groups_unknown.unwrap_or_default();
-        Self { subject, username, name, email, unverified_email, groups, group_names, groups_unknown, roles, claims, tenant }
+        let Claims {
+            subject,
+            username,
+            email,
+            groups,
+            group_names,
+            name,
+            roles,
+            claims,
+            groups_unknown,
+            tenant,
+            reader,
+            tried_reader,
+        } = claims;
+        Self {
+            subject,
+            username,
+            name,
+            email,
+            unverified_email,
+            groups,
+            group_names,
+            groups_unknown: groups_unknown.unwrap_or_default(),
+            roles,
+            claims,
+            tenant,
+            reader,
+            tried_reader,
+        }
     }
 }
 
@@ -128,10 +179,11 @@ impl Identity {
         email.or(self.username.as_deref()).unwrap_or(&self.subject)
     }
 
-    /// Takes over the groups that were known before, where these claims do not tell them.
+    /// Takes over the groups that were known before, where these claims do not tell them. Those of another claim are not these.
     #[must_use]
     pub fn with_groups_known_before(self, before: &Self) -> Self {
-        if !self.groups_unknown {
+        let is_of_another_claim = before.reader.is_some() && before.reader != self.reader;
+        if !self.groups_unknown || is_of_another_claim {
             return self;
         }
         let (groups, group_names) = (before.groups.clone(), before.group_names.clone());

@@ -5,7 +5,7 @@
 
 mod terminal;
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -140,7 +140,17 @@ impl PersonalTokens {
     /// The store failed.
     pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<Session>, StoreError> {
         let now = self.clock.now();
-        let mut all = self.store.tokens_of(grant.registration(), &grant.identity.subject).await?;
+        let mut all = Vec::new();
+        for registration in self.sign_out.registrations_of(grant) {
+            all.extend(self.store.tokens_of(registration, &grant.identity.subject).await?);
+        }
+        all.sort_by_key(|session| (Reverse(session.created_at), session.hash.0));
+        for session in &mut all {
+            let end = session.created_at.plus(self.settings.longest);
+            if let Some(token) = &mut session.token {
+                token.expires_at = token.expires_at.min(end);
+            }
+        }
         let is_shown = |token: &PersonalToken| now < token.expires_at && site.is_none_or(|site| &*token.scope.site == site);
         all.retain(|session| session.token.as_deref().is_some_and(is_shown));
         Ok(all)

@@ -75,7 +75,7 @@ pub use classify::is_end_of_grant;
 pub use decision::NextRefresh;
 pub use on_demand::RefreshedNow;
 pub use result::{Unusable, Usable};
-pub use settings::Settings;
+pub use settings::{Reading, Settings};
 
 /// The shortest `Retry-After` of a request that cannot be served now.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl Renewer {
             // Of every preset, because metadata that say which one it is may come late.
             classify::codes_of_presets().for_each(|(class, code)| metrics.expect_renewal(class, code));
             Arc::new(Engine {
-                settings: settings.clone(),
+                settings: Settings { reading: Some(Reading::of(provider)), ..settings.clone() },
                 timings,
                 provider: Arc::clone(provider),
                 store: store.clone(),

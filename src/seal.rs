@@ -93,6 +93,14 @@ impl KeyRing {
         Ok(Self { seals, opens })
     }
 
+    /// The ring with the keys of another one, which encrypt nothing.
+    #[must_use]
+    pub fn opening_also(self, other: &Self) -> Self {
+        let further = other.opens.iter().filter(|key| !self.has(key.id));
+        let opens = self.opens.iter().chain(further).map(Arc::clone).collect();
+        Self { opens, ..self }
+    }
+
     /// The key that encrypts.
     pub fn sealing(&self) -> KeyId {
         self.seals.id

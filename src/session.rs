@@ -35,6 +35,8 @@ pub struct Settings {
     pub absolute: Duration,
     /// Whether requests prolong a session. False with `CODER_DISABLE_SESSION_EXPIRY_REFRESH`.
     pub sliding: bool,
+    /// `CODER_MAX_TOKEN_LIFETIME`: a personal access token ends this long after it was made, whatever was promised then.
+    pub longest_token: Duration,
 }
 
 /// A stored session.
@@ -90,10 +92,15 @@ impl Settings {
         (self.idle / 20).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 
+    /// Returns when a personal access token ends.
+    pub fn token_end(&self, session: &Session, token: &PersonalToken) -> Timestamp {
+        token.expires_at.min(session.created_at.plus(self.longest_token))
+    }
+
     /// Returns when a session ends if it is not used any more, and by which limit.
     pub fn ends(&self, session: &Session, last_seen: Timestamp) -> (Timestamp, Limit) {
         if let Some(token) = &session.token {
-            return (token.expires_at, Limit::TokenExpiry);
+            return (self.token_end(session, token), Limit::TokenExpiry);
         }
         let absolute = session.created_at.plus(self.absolute);
         let idle = if self.sliding { last_seen } else { session.created_at }.plus(self.idle);
@@ -103,7 +110,7 @@ impl Settings {
     /// Returns the limit that a session has reached at `now`, if any.
     pub fn reached(&self, session: &Session, last_seen: Timestamp, now: Timestamp) -> Option<Limit> {
         if let Some(token) = &session.token {
-            return (now >= token.expires_at).then_some(Limit::TokenExpiry);
+            return (now >= self.token_end(session, token)).then_some(Limit::TokenExpiry);
         }
         if now >= session.created_at.plus(self.absolute) {
             return Some(Limit::Absolute);
@@ -130,7 +137,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn reached(sliding: bool, created: Duration, seen: Duration) -> Option<Limit> {
-        let settings = Settings { idle: 24 * HOUR, absolute: 720 * HOUR, sliding };
+        let settings = Settings { idle: 24 * HOUR, absolute: 720 * HOUR, sliding, longest_token: 24 * HOUR };
         let now = Timestamp(10_000_000_000);
         let session = Session {
             hash: SessionHash([0; 32]),
@@ -143,6 +150,29 @@ mod tests {
             login: None,
         };
         settings.reached(&session, now.minus(seen), now)
+    }
+
+    #[test]
+    fn a_token_ends_when_it_was_promised_to_or_earlier_by_what_is_allowed_now() {
+        let settings = Settings { idle: HOUR, absolute: HOUR, sliding: true, longest_token: 24 * HOUR };
+        let made = Timestamp(10_000_000_000);
+        for (promised, ends) in [(2 * HOUR, 2 * HOUR), (24 * HOUR, 24 * HOUR), (90 * 24 * HOUR, 24 * HOUR)] {
+            let scope = TokenScope { name: "a".into(), site: "b".into(), routes: Vec::new() };
+            let session = Session {
+                hash: SessionHash([0; 32]),
+                grant: GrantId([0; 16]),
+                created_at: made,
+                last_seen: made,
+                provider_session: None,
+                site: None,
+                token: Some(Box::new(PersonalToken { expires_at: made.plus(promised), scope })),
+                login: None,
+            };
+            let end = made.plus(ends);
+            assert_eq!(settings.ends(&session, made), (end, Limit::TokenExpiry));
+            assert_eq!(settings.reached(&session, made, end.minus(Duration::from_millis(1))), None);
+            assert_eq!(settings.reached(&session, made, end), Some(Limit::TokenExpiry));
+        }
     }
 
     #[test]

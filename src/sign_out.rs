@@ -251,9 +251,12 @@ impl SignOut {
     }
 
     async fn sessions_of_user(&self, grant: &Grant) -> Result<Vec<SessionHash>, StoreError> {
-        let filter =
-            SessionFilter { registration: grant.registration(), subject: Some(&grant.identity.subject), provider_session: None };
-        self.store.find_sessions(filter).await
+        let mut found = Vec::new();
+        for registration in self.registrations_of(grant) {
+            let filter = SessionFilter { registration, subject: Some(&grant.identity.subject), provider_session: None };
+            found.extend(self.store.find_sessions(filter).await?);
+        }
+        Ok(found)
     }
 
     /// Ends a session or a personal access token that its user names from another browser, which stays as it is.

@@ -56,5 +56,5 @@ pub use records::{
     Knowledge, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, ReplacedSession, Resealed,
     SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
-pub use scim_records::{ScimDeleted, ScimFilter, ScimSaved, ScimUser};
+pub use scim_records::{KnownClient, ScimDeleted, ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

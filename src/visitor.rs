@@ -230,11 +230,11 @@ impl Visitors {
         self.sources.cache.ended_users().include(owner)
     }
 
-    /// Forgets what memory holds of the browser's session. A login may just have given it another grant, and the browser's next
+    /// Forgets what memory holds of the browser's sessions. A login may just have given it another grant, and the browser's next
     /// request may arrive before the announcement of that change.
     pub fn forget(&self, headers: &HeaderMap) {
-        if let Some(value) = self.sources.cookies.session_value(headers) {
-            self.sources.cache.forget_session(SessionHash::of(value));
+        for hash in self.sources.cookies.presented_sessions(headers) {
+            self.sources.cache.forget_session(hash);
         }
     }
 

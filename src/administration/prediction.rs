@@ -122,7 +122,12 @@ mod tests {
 
     #[test]
     fn a_session_ends_by_what_comes_first() {
-        let limits = Settings { idle: Duration::from_secs(24 * 3600), absolute: Duration::from_secs(720 * 3600), sliding: true };
+        let limits = Settings {
+            idle: Duration::from_secs(24 * 3600),
+            absolute: Duration::from_secs(720 * 3600),
+            sliding: true,
+            longest_token: Duration::from_secs(720 * 3600),
+        };
         let fixed = Settings { sliding: false, ..limits };
         let session = Session {
             hash: SessionHash([0; 32]),

@@ -53,7 +53,7 @@ pub(super) struct Background {
 impl Background {
     /// The tasks of a gateway of these components.
     pub(super) fn of(core: &Core, sessions: session::Settings, event_retention: Duration) -> Self {
-        let Foundations { keys: _, store, metrics, clock, timings } = core.foundations.clone();
+        let Foundations { keys: _, store, metrics, clock, timings, known_clients: _ } = core.foundations.clone();
         Self {
             providers: core.providers.clone(),
             store,

@@ -71,7 +71,7 @@ impl Core {
         shutdown: Shutdown,
         certificates: Option<Arc<CertResolver>>,
     ) -> anyhow::Result<Self> {
-        let (providers, policies) = (providers(settings, &foundations.clock)?, policies(settings));
+        let (providers, policies) = (providers(settings, &foundations.known_clients, &foundations.clock)?, policies(settings));
         let cache = Arc::new(SessionCache::new(&settings.session_cache, foundations.metrics.clone()));
         let visitors = Visitors::new(Sources {
             cookies: settings.gateway.exchange.cookies.clone(),

@@ -14,8 +14,8 @@ use crate::{
     seal::KeyRing,
     session::cache::SessionCache,
     sign_out::SignOut,
-    store::Store,
-    telemetry::metrics::Metrics,
+    store::{KnownClient, Store},
+    telemetry::{logs::causes, metrics::Metrics},
     timings::Timings,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Foundations {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) timings: Timings,
+    /// The clients that Evergate is or was at providers; none before the store was asked.
+    pub(super) known_clients: Vec<KnownClient>,
 }
 
 impl Foundations {
@@ -38,7 +40,7 @@ impl Foundations {
     pub(super) fn new(settings: &Checked, metrics: Metrics, clock: Clock, timings: Timings) -> anyhow::Result<Self> {
         let keys = keys(settings.keys.clone())?;
         let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-        Ok(Self { keys, store, metrics, clock, timings })
+        Ok(Self { keys, store, metrics, clock, timings, known_clients: Vec::new() })
     }
 
     /// The token refresh at these providers.
@@ -88,6 +90,15 @@ impl Foundations {
 pub fn keys(from: EncryptionKeys) -> anyhow::Result<KeyRing> {
     match from {
         EncryptionKeys::Given(ring) => Ok(ring),
+        EncryptionKeys::GivenBeside(ring, path) if !path.exists() => Ok(ring),
+        EncryptionKeys::GivenBeside(ring, path) => match KeyRing::from_file(&path) {
+            Ok(former) => Ok(ring.opening_also(&former)),
+            // What a broken file encrypted is lost in any case.
+            Err(error) => {
+                tracing::warn!(file.path = %path.display(), error = causes(&error), "the keys of a file that was used before cannot be read");
+                Ok(ring)
+            }
+        },
         EncryptionKeys::File(path) => KeyRing::from_file(&path).with_context(|| format!("cannot use {}", path.display())),
     }
 }

@@ -155,7 +155,7 @@ impl Core {
     }
 
     fn kept_posts(&self, settings: &gateway::Settings) -> KeptPosts {
-        let Foundations { keys, store, metrics, clock, timings: _ } = self.foundations.clone();
+        let Foundations { keys, store, metrics, clock, timings: _, known_clients: _ } = self.foundations.clone();
         KeptPosts {
             prefix: settings.prefix.clone(),
             store,

@@ -37,8 +37,7 @@ impl IssuedBy {
 
     /// By what the user of a token may be ended; nothing where nobody logs in.
     pub(super) fn names_of(&self, identity: &Identity) -> Arc<[UserName]> {
-        let of =
-            |provider: &Arc<Provider>| UserKey::all_of(identity).iter().map(|key| key.name(provider.registration())).collect();
+        let of = |provider: &Arc<Provider>| UserKey::names(identity, provider.registrations()).into();
         self.provider().map(of).unwrap_or_default()
     }
 

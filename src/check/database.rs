@@ -23,7 +23,7 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     let keys = match (&checked.store, &checked.keys) {
         (Settings::Sqlite(path), _) => return vec![sqlite(path)],
         (Settings::Postgres(_), EncryptionKeys::Given(keys)) => keys.clone(),
-        (Settings::Postgres(_), EncryptionKeys::File(_)) => return Vec::new(),
+        (Settings::Postgres(_), EncryptionKeys::File(_) | EncryptionKeys::GivenBeside(..)) => return Vec::new(),
     };
     let store = match Store::open(&checked.store, keys.clone(), Metrics::default()) {
         Ok(store) => store,

@@ -52,7 +52,7 @@ pub(super) const MAX_TOKEN_LIFETIME: Setting = setting(
     "max_token_lifetime",
     ValueType::Duration,
     "90d",
-    "How long a personal access token may live. It also ends with its user's grant at the provider.",
+    "How long a personal access token may live, counted from when it was made: a shorter time holds for those that there are. It also ends with its user's grant at the provider.",
 );
 pub(super) const DEFAULT_TOKEN_LIFETIME: Setting = setting(
     "default_token_lifetime",

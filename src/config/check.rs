@@ -79,12 +79,12 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let administered_at = if has_own_listener { Entrance::Administration } else { Entrance::Public };
     warn_of_foreign_addresses(&mut reader, providers.as_deref().unwrap_or_default());
     let lacks_group_claim = lacks_group_claim(&mut reader, providers.as_deref().unwrap_or_default());
-    let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
+    let personal_tokens = bearer::personal(&mut reader);
+    let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader, personal_tokens.as_ref()));
     let claims = claims_of_routes(gateway.as_ref());
     providers.iter_mut().flatten().for_each(|provider| provider.oidc.mapping.further.clone_from(&claims));
     renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
     let bearer = bearer::read(&mut reader, renewal.as_ref());
-    let personal_tokens = bearer::personal(&mut reader);
     let providers_known = providers.as_deref().unwrap_or_default();
     let issuers: Vec<_> = providers_known.iter().map(|provider| provider.oidc.issuer.clone()).collect();
     let proxy = providers_known.first().map(|provider| provider.oidc.proxy.clone());

@@ -16,13 +16,13 @@ const COOKIE_NAME: Setting = setting(
     "cookie_name",
     ValueType::Text,
     DEFAULT_NAME,
-    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port. Sessions outlive a change of this setting only if `CODER_COOKIE_FORMER_NAMES` has the name before.",
+    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port. Sessions, and logins that are under way, outlive a change of this setting only if `CODER_COOKIE_FORMER_NAMES` has the name before; with several replicas see there.",
 );
 const COOKIE_FORMER_NAMES: Setting = setting(
     "cookie_former_names",
     ValueType::List,
     "",
-    "What `CODER_COOKIE_NAME` was before, so that nobody is logged out by its change: session cookies of these names are accepted, and apps do not get them. Needed for as long as a session lasts (`CODER_SESSION_MAX_DURATION`).",
+    "What `CODER_COOKIE_NAME` was before, so that nobody is logged out by its change: cookies of sessions and of logins under way are accepted under these names too, and apps do not get them. A logout and a login end all of a browser's sessions, whatever their names. Needed for as long as a session lasts (`CODER_SESSION_MAX_DURATION`). With several replicas (rolling deploy) change the name in two steps: first set the **new** name here on every replica, then change `CODER_COOKIE_NAME` and set the old one here.",
 );
 const SECURE_AUTH_COOKIE: Setting = setting(
     "secure_auth_cookie",

@@ -75,7 +75,12 @@ const PRESET: Setting = setting(
     "auto",
     "The preset of provider quirks: `auto` selects it by the issuer, or by what the metadata show of the product wherever it is hosted; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github`, `spring`, `lemonldap`, `canaille`, `glewlwyd` or `generic`. The log says at each start which one was selected and why.",
 );
-const CLIENT_ID: Setting = setting("oidc_client_id", ValueType::Text, "", "Required. The client ID of Evergate at the provider.");
+const CLIENT_ID: Setting = setting(
+    "oidc_client_id",
+    ValueType::Text,
+    "",
+    "Required. The client ID of Evergate at the provider. Change it on all replicas at once: scripts get 401 until the next page view of their browser has brought another grant ([deploys.md](deploys.md#what-a-changed-setting-does-to-those-who-are-signed-in)).",
+);
 const CA_FILE: Setting = setting(
     "oidc_ca_file",
     ValueType::Text,

@@ -40,5 +40,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<renewal::Settings> {
         max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX),
         // `check` fills this in, from the routes.
         claims: Vec::new(),
+        reading: None,
     })
 }

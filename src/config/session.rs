@@ -5,7 +5,7 @@ use super::{
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
 };
-use crate::session;
+use crate::{personal_tokens, session};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -31,7 +31,7 @@ const SESSION_MAX_DURATION: Setting = setting(
     "session_max_duration",
     ValueType::Duration,
     "30d",
-    "The absolute timeout of a session: a session ends this long after login, even if it is used.",
+    "The absolute timeout of a session: a session ends this long after login, even if it is used. A shorter time holds for the sessions that there are.",
 );
 const DISABLE_SESSION_EXPIRY_REFRESH: Setting = setting(
     "disable_session_expiry_refresh",
@@ -65,9 +65,9 @@ pub(super) fn cache(reader: &mut Reader<'_>) -> Option<session::cache::Settings>
 }
 
 /// The sessions' settings.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<session::Settings> {
+pub(super) fn read(reader: &mut Reader<'_>, tokens: Option<&personal_tokens::Settings>) -> Option<session::Settings> {
     let idle = reader.positive(&SESSION_DURATION);
     let absolute = reader.positive(&SESSION_MAX_DURATION);
     let disabled = reader.boolean(&DISABLE_SESSION_EXPIRY_REFRESH);
-    Some(session::Settings { idle: idle?, absolute: absolute?, sliding: !disabled? })
+    Some(session::Settings { idle: idle?, absolute: absolute?, sliding: !disabled?, longest_token: tokens?.longest })
 }

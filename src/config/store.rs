@@ -59,7 +59,7 @@ const EXTERNAL_TOKEN_ENCRYPTION_KEYS: Setting = setting(
     "external_token_encryption_keys",
     ValueType::Secrets,
     "",
-    "Keys that encrypt (seal) tokens at rest with AES-256-GCM: base64 of 32 bytes each, separated by commas. The first encrypts, all decrypt, so that keys can be rotated. `evergate keys generate` makes one. Required with Postgres; with SQLite Evergate makes a key file if it is not set.",
+    "Keys that encrypt (seal) tokens at rest with AES-256-GCM: base64 of 32 bytes each, separated by commas. The first encrypts, all decrypt, so that keys can be rotated. `evergate keys generate` makes one. Required with Postgres; with SQLite Evergate makes the key file `token.key` in `data_dir` if it is not set, and opens with its keys, too, what it has encrypted with them before.",
 );
 const EVENT_RETENTION: Setting = setting(
     "event_retention",
@@ -68,11 +68,17 @@ const EVENT_RETENTION: Setting = setting(
     "How long Evergate keeps the history (audit log): each login, renewal, logout and revocation, with its reason. `evergate sessions why` reads it.",
 );
 
+/// The names of the files in `data_dir`.
+const SQLITE_FILE: &str = "evergate.sqlite";
+const KEY_FILE: &str = "token.key";
+
 /// Where the keys that encrypt tokens at rest come from.
 #[derive(Clone, Debug)]
 pub enum EncryptionKeys {
     /// The settings.
     Given(KeyRing),
+    /// The settings, beside the keys of a file that Evergate made before: what is encrypted under them can be read.
+    GivenBeside(KeyRing, PathBuf),
     /// A file beside the SQLite file, made at the first start.
     File(PathBuf),
 }
@@ -86,6 +92,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<
     let keys = encryption_keys(reader, directory.as_ref());
     let listen_url = reader.parsed(&PG_LISTEN_URL, PostgresUrl::parse);
     let password_file = reader.owned(&PG_PASSWORD_FILE).map(PathBuf::from);
+    if url.is_some() && directory.as_ref().is_some_and(|directory| directory.join(SQLITE_FILE).exists()) {
+        let message = "leads to a database of its own: sessions, grants, personal access tokens and SCIM lockouts of evergate.sqlite, \
+                       which lies in CODER_DATA_DIR, are not in it";
+        reader.warn(&PG_CONNECTION_URL, message);
+    }
     let store = match (reader.text(&PG_CONNECTION_URL), url, max_open.zip(max_idle)) {
         (Some(_), Some(url), Some((max_open, max_idle))) => {
             Some(store::Settings::Postgres(store::PostgresSettings { url, listen_url, password_file, max_open, max_idle }))
@@ -97,7 +108,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<
                     reader.problem(setting, "needs CODER_PG_CONNECTION_URL, without which Evergate keeps everything in a file");
                 }
             }
-            directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite")))
+            directory.map(|directory| store::Settings::Sqlite(directory.join(SQLITE_FILE)))
         }
         (Some(_), _, _) => None,
     };
@@ -120,7 +131,8 @@ pub(super) fn event_retention(reader: &mut Reader<'_>) -> Option<Duration> {
 fn encryption_keys(reader: &mut Reader<'_>, directory: Option<&PathBuf>) -> Option<EncryptionKeys> {
     if let Some(keys) = reader.text(&EXTERNAL_TOKEN_ENCRYPTION_KEYS).map(values::list) {
         return match KeyRing::from_base64(keys.iter().map(String::as_str)) {
-            Ok(ring) => Some(EncryptionKeys::Given(ring)),
+            Ok(ring) if reader.is_given(&PG_CONNECTION_URL) => Some(EncryptionKeys::Given(ring)),
+            Ok(ring) => directory.map(|directory| EncryptionKeys::GivenBeside(ring, directory.join(KEY_FILE))),
             Err(error) => {
                 reader.problem(&EXTERNAL_TOKEN_ENCRYPTION_KEYS, format!("{error}; make one with: evergate keys generate"));
                 None
@@ -136,5 +148,5 @@ fn encryption_keys(reader: &mut Reader<'_>, directory: Option<&PathBuf>) -> Opti
         reader.problem(&EXTERNAL_TOKEN_ENCRYPTION_KEYS, message);
         return None;
     }
-    directory.map(|directory| EncryptionKeys::File(directory.join("token.key")))
+    directory.map(|directory| EncryptionKeys::File(directory.join(KEY_FILE)))
 }

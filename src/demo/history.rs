@@ -187,6 +187,7 @@ async fn present(
         id,
         issuer: issuer.to_owned(),
         client_id: CLIENT_ID.to_owned(),
+        former_clients: Vec::new(),
         identity: identity.clone(),
         scopes: if has_token { "openid profile email offline_access" } else { "openid profile email" }.to_owned(),
         fingerprint: fingerprint.clone(),

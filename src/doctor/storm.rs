@@ -136,6 +136,7 @@ async fn save_expired(store: &Store, provider: &Provider, grant: &HeldGrant) -> 
         id: GrantId::random(),
         issuer: provider.issuer().to_owned(),
         client_id: provider.client_id().to_owned(),
+        former_clients: Vec::new(),
         identity: grant.identity.clone(),
         scopes: String::new(),
         fingerprint: provider.fingerprint().clone(),

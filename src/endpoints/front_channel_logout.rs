@@ -8,7 +8,6 @@ use super::{Call, Endpoints, Refused};
 use crate::{
     oidc::is_name,
     refusal::{Refusal, response::own_headers},
-    session::SessionHash,
 };
 
 impl Endpoints {
@@ -20,9 +19,9 @@ impl Endpoints {
         if providers.is_empty() {
             return Err(Refusal::BadRequest("its iss is no provider's, or is missing where there are several").into());
         }
-        let own = self.components.cookies.session_value(call.headers).map(SessionHash::of);
+        let own = self.components.cookies.presented_sessions(call.headers);
         for provider in providers {
-            sign_out.end_provider_session(provider, &sid, own).await.map_err(Refusal::from)?;
+            sign_out.end_provider_session(provider, &sid, &own).await.map_err(Refusal::from)?;
         }
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();

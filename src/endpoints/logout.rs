@@ -38,8 +38,24 @@ impl Endpoints {
         }
         let seen_from_here = next.as_ref().map(|page| page.seen_from(&exchange.site));
         let to = seen_from_here.as_deref();
-        let end_session = match components.cookies.session_value(call.headers) {
-            Some(value) => match components.sign_out.end(SessionHash::of(value), initiator, &exchange.site, to).await {
+        let served = components.cookies.session_value(call.headers).map(SessionHash::of);
+        // A session under another name would be the browser's next one, and may be another user's.
+        let mut others = components.cookies.presented_sessions(call.headers);
+        others.retain(|hash| Some(*hash) != served);
+        let mut ended = match components.sign_out.end_others_of_browser(others).await {
+            Ok(ended) => ended,
+            Err(error) if exchange.reads_html => return Ok(self.not_signed_out(&call, &error, initiator, next.as_ref())),
+            Err(error) => return Err(error.into()),
+        };
+        // A cookie of a former name goes if its session is one of ours.
+        if let Some(served) = served
+            && !components.cookies.clear_former(call.headers, &[served]).is_empty()
+            && matches!(components.sign_out.store.session(served).await, Ok(Some(_)))
+        {
+            ended.push(served);
+        }
+        let end_session = match served {
+            Some(served) => match components.sign_out.end(served, initiator, &exchange.site, to).await {
                 // The session may have ended before, as by the first of two clicks, and that at the provider goes on.
                 Ok(end_session) => end_session.or_else(|| components.sign_out.at_provider(&exchange.site, to)),
                 Err(error) if exchange.reads_html => {
@@ -59,7 +75,8 @@ impl Endpoints {
         let removed = cookies.clear_sessions().chain(cookies.clear(cookies.redirect_rounds()));
         // Nor does it go straight to a provider: who signs out may want to be at another.
         let asks = components.sign_ins.ask_next_time(call.headers);
-        response.headers_mut().extend(removed.chain(asks).map(|cookie| (header::SET_COOKIE, cookie)));
+        let former = cookies.clear_former(call.headers, &ended);
+        response.headers_mut().extend(removed.chain(former).chain(asks).map(|cookie| (header::SET_COOKIE, cookie)));
         Ok(response)
     }
 

@@ -26,6 +26,18 @@ impl ExtraClaims {
         self.0.get(path).filter(|value| !value.is_null())
     }
 
+    /// The paths that were asked for.
+    pub fn asked(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Records what the provider says of `path`, for whoever else needs it, if there is room beside the others.
+    pub fn record_if_it_fits(&mut self, path: &str, value: Option<Value>) {
+        if !self.record(path, value) {
+            self.0.remove(path);
+        }
+    }
+
     /// Whether one of `paths` was never asked for.
     pub fn lacks_any(&self, paths: &[String]) -> bool {
         paths.iter().any(|path| !self.0.contains_key(path))

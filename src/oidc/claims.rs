@@ -59,6 +59,14 @@ impl ClaimMapping {
     /// # Errors
     /// [`ClaimsError`].
     pub fn identity(&self, claims: &Claims) -> Result<Identity, ClaimsError> {
+        self.identity_after(&ExtraClaims::default(), claims)
+    }
+
+    /// Reads the identity that follows one with the further claims `before`; see [`ClaimMapping::identity`].
+    ///
+    /// # Errors
+    /// [`ClaimsError`].
+    pub(super) fn identity_after(&self, before: &ExtraClaims, claims: &Claims) -> Result<Identity, ClaimsError> {
         let subject = text(claims, "sub").ok_or(ClaimsError::NoSubject)?;
         let email = self.address(claims);
         let is_verified = self.ignore_email_verified || is_true(claims.get("email_verified"));
@@ -68,7 +76,7 @@ impl ClaimMapping {
         let roles = self.roles.as_ref().map(|roles| roles.of(&list(find(claims, &roles.field)))).unwrap_or_default();
         let (username, name) = (text(claims, &self.username), text(claims, &self.name));
         let groups_unknown = self.groups.as_ref().is_some_and(|field| lacks_groups(claims, field));
-        let further = self.further(|path| find(claims, path).cloned());
+        let further = self.further(before, |path| find(claims, path).cloned());
         Ok(Identity {
             subject,
             username,
@@ -80,7 +88,7 @@ impl ClaimMapping {
             groups_unknown,
             roles,
             claims: further,
-            tenant: None,
+            ..Identity::default()
         })
     }
 
@@ -97,7 +105,7 @@ impl ClaimMapping {
     /// The identity `before` after a token refresh that brought no whole set of claims: what it has stays, and of the further claims
     /// that it was never asked for those are added that `claims`, of the same user, have.
     pub fn completed(&self, before: &Identity, claims: &Claims) -> Identity {
-        let further = self.further(|path| match before.claims.has_asked(path) {
+        let further = self.further(&before.claims, |path| match before.claims.has_asked(path) {
             true => before.claims.get(path).cloned(),
             false => find(claims, path).cloned(),
         });
@@ -129,7 +137,7 @@ impl ClaimMapping {
         if self.roles.as_ref().is_some_and(|roles| tells(newer, &roles.field)) {
             identity.roles = now.roles;
         }
-        identity.claims = self.further(|path| match find(newer, path) {
+        identity.claims = self.further(&before.claims, |path| match find(newer, path) {
             None if has_parent(newer, path) => None,
             None => before.claims.get(path).cloned(),
             Some(value) => Some(value.clone()),
@@ -137,11 +145,15 @@ impl ClaimMapping {
         identity
     }
 
-    /// The further claims, each of them as `value` says, and nothing else.
-    fn further(&self, value: impl Fn(&str) -> Option<Value>) -> ExtraClaims {
+    /// The further claims, each of them as `value` says: first its own, then those that somebody has asked for before. A replica whose
+    /// routes name other claims, as in a rolling deploy, would have to ask for them again.
+    fn further(&self, before: &ExtraClaims, value: impl Fn(&str) -> Option<Value>) -> ExtraClaims {
         let mut further = ExtraClaims::default();
         for path in &self.further {
             further.record(path, value(path));
+        }
+        for path in before.asked().filter(|path| !self.further.iter().any(|own| own == path)) {
+            further.record_if_it_fits(path, value(path));
         }
         further
     }
@@ -172,7 +184,7 @@ impl ClaimMapping {
         if denied && self.address(claims) == identity.email && identity.email.is_some() {
             identity.unverified_email = identity.email.take();
         }
-        identity.claims = self.further(|path| match (before.claims.get(path)?, find(claims, path)) {
+        identity.claims = self.further(&before.claims, |path| match (before.claims.get(path)?, find(claims, path)) {
             (had, None) => Some(had.clone()),
             (Value::Array(had), Some(Value::Array(claimed))) => {
                 Some(had.iter().filter(|member| claimed.contains(member)).cloned().collect())

@@ -22,7 +22,7 @@ use crate::{
     client_registration::ClientRegistration,
     clock::{Clock, Timestamp},
     grant::{Fingerprint, Grant},
-    identity::Identity,
+    identity::{ClaimReader, Identity},
     jose::Algorithm,
     lock::{Mutex, RwLock},
 };
@@ -51,6 +51,8 @@ pub struct Provider {
     /// How often a refresh token was presented.
     pub(super) refresh_calls: AtomicU64,
     fingerprint: Fingerprint,
+    claim_reader: ClaimReader,
+    former_clients: Vec<String>,
 }
 
 impl Provider {
@@ -66,6 +68,8 @@ impl Provider {
         Ok(Self {
             event_issuer,
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
+            claim_reader: ClaimReader::of(&reading_text(&settings)),
+            former_clients: Vec::new(),
             http: HttpClient::new(tls, settings.proxy.clone()),
             credentials: ClientCredentials::new(&settings, clock.clone())?,
             settings,
@@ -79,6 +83,22 @@ impl Provider {
             no_push_before: Mutex::default(),
             refresh_calls: AtomicU64::new(0),
         })
+    }
+
+    /// With the clients that Evergate was at this provider before `CODER_OIDC_CLIENT_ID` was changed.
+    #[must_use]
+    pub fn following(self, former_clients: Vec<String>) -> Self {
+        Self { former_clients, ..self }
+    }
+
+    /// The client that Evergate is, and those that it was before: whoever was locked out by the name of one stays so.
+    pub fn client_ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.client_id()).chain(self.former_clients.iter().map(String::as_str))
+    }
+
+    /// The registrations of these clients, the present one first.
+    pub fn registrations(&self) -> impl Iterator<Item = ClientRegistration<'_>> {
+        self.client_ids().map(|client_id| ClientRegistration { issuer: self.issuer(), client_id })
     }
 
     /// The name by which logins and routes name it.
@@ -135,6 +155,16 @@ impl Provider {
         &self.fingerprint
     }
 
+    /// Identifies the settings that decide how claims are read.
+    pub fn claim_reader(&self) -> &ClaimReader {
+        &self.claim_reader
+    }
+
+    /// Whether this identity was read of the claims in another way than they are read now.
+    pub fn has_read_otherwise(&self, identity: &Identity) -> bool {
+        identity.reader.as_ref().is_some_and(|reader| *reader != self.claim_reader)
+    }
+
     /// Whether claims that the settings name were never asked for when this identity was read.
     pub fn has_further_claims(&self, identity: &Identity) -> bool {
         identity.claims.lacks_any(&self.settings.mapping.further)
@@ -185,10 +215,15 @@ impl Provider {
 /// that came later is in it only where it is not at its default.
 fn fingerprint_text(settings: &Settings) -> String {
     let requested = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
+    format!("{requested:?} {}", reading_text(settings))
+}
+
+/// What says how claims are read, as a part of that text.
+fn reading_text(settings: &Settings) -> String {
     // Further claims come with the next token refresh, for which nobody need log in again.
     let ClaimMapping { username, name, email, groups, group_names, roles, ignore_email_verified, further: _ } = &settings.mapping;
     let mut text = format!(
-        "{requested:?} (Mapping {{ username: {username:?}, email: {email:?}, groups: {groups:?}, \
+        "(Mapping {{ username: {username:?}, email: {email:?}, groups: {groups:?}, \
          ignore_email_verified: {ignore_email_verified:?} }}, {:?})",
         settings.ignore_userinfo
     );

@@ -49,6 +49,15 @@ impl Provider {
 
     /// Verifies a response, with newer keys and user info where they are needed.
     pub async fn verify_refresh(&self, tokens: &TokenResponse, before: &Identity, local: LocalVerdict) -> RefreshVerdict {
+        let verdict = self.verify_refreshed(tokens, before, local).await;
+        let RefreshVerdict::Verified(mut identity) = verdict else { return verdict };
+        let reader = Some(self.claim_reader());
+        // What a response of only some claims leaves as it was is still as another replica or release has read it.
+        identity.tried_reader = if identity.reader.as_ref() == reader { None } else { reader.cloned() };
+        RefreshVerdict::Verified(identity)
+    }
+
+    async fn verify_refreshed(&self, tokens: &TokenResponse, before: &Identity, local: LocalVerdict) -> RefreshVerdict {
         let metadata = match self.metadata() {
             Ok(metadata) => metadata,
             Err(error) => return RefreshVerdict::Inconclusive(error),
@@ -104,9 +113,10 @@ impl Provider {
             }
         };
         let claims = self.with_groups_of_graph(&metadata, claims, &tokens.access_token).await;
-        match self.settings.mapping.identity(&claims) {
+        match self.settings.mapping.identity_after(&before.claims, &claims) {
             Ok(identity) => {
-                let identity = Identity { tenant: before.tenant.clone().or(tenant), ..identity };
+                let (tenant, reader) = (before.tenant.clone().or(tenant), Some(self.claim_reader().clone()));
+                let identity = Identity { tenant, reader, ..identity };
                 RefreshVerdict::Verified(Box::new(identity.with_groups_known_before(before)))
             }
             Err(error) => RefreshVerdict::Inconclusive(error.into()),

@@ -113,7 +113,8 @@ impl Provider {
             claims = merge(claims, userinfo, &self.settings.mapping);
         }
         claims = self.with_groups_of_graph(metadata, claims, &tokens.access_token).await;
-        let identity = Identity { tenant, ..self.settings.mapping.identity(&claims)? };
+        let reader = Some(self.claim_reader().clone());
+        let identity = Identity { tenant, reader, ..self.settings.mapping.identity(&claims)? };
         for claim in self.settings.mapping.too_large(&claims) {
             tracing::warn!(
                 oidc.issuer = self.issuer(),

@@ -58,6 +58,9 @@ pub enum NextRefresh {
 /// A token may expire on its way, so the last seconds of its lifetime do not count.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 
+/// How long an identity stays as a replica with other settings has read it.
+const BETWEEN_REPLICAS: Duration = Duration::from_secs(60);
+
 /// A longer recorded pause than this comes from a clock that was wrong.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 
@@ -78,8 +81,8 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if !grant.has_refresh_token {
         return if alive { serve(false, false) } else { Decision::Expired };
     }
-    if alive && grant.identity.claims.lacks_any(&settings.claims) && pause(grant, now).is_none() {
-        return decide_without_claims(grant, now, in_trouble);
+    if alive && settings.is_outdated(grant) && !is_just_refreshed(grant, now) && pause(grant, now).is_none() {
+        return decide_outdated(grant, now, in_trouble);
     }
     let left = grant.expires_at.since(now);
     // More than the token's whole lifetime is left: a clock was wrong when the expiry was recorded.
@@ -127,11 +130,18 @@ pub(super) fn decide_lasting(
     if just_failed { serve(false, true) } else { Decision::RefreshFirst }
 }
 
-/// Decides on a grant whose user was never asked for a claim that some route needs since its settings changed. The request waits,
-/// because a rule may depend on it; whatever comes of the refresh, a grant that is alive is served.
-fn decide_without_claims(grant: &Grant, now: Timestamp, in_trouble: bool) -> Decision {
+/// Decides on a grant whose user was never asked for a claim that some route needs since its settings changed, or whose claims were
+/// read by other settings. The request waits, because a rule may depend on it; whatever comes of the refresh, a grant that is alive
+/// is served.
+fn decide_outdated(grant: &Grant, now: Timestamp, in_trouble: bool) -> Decision {
     let just_failed = grant.retry_at.is_some_and(|at| at <= now);
     if in_trouble || just_failed { serve(false, true) } else { Decision::RefreshFirst }
+}
+
+/// Whether a refresh has brought this identity a moment ago. One that is outdated all the same was made by a replica with other
+/// settings: two of them must not have the provider asked by turns.
+fn is_just_refreshed(grant: &Grant, now: Timestamp) -> bool {
+    grant.generation > 0 && now.since(grant.renewed_at) < BETWEEN_REPLICAS
 }
 
 /// Decides on a grant whose newest tokens could not be verified: its access token is not used, so its lifetime does not count,
@@ -153,7 +163,8 @@ pub(super) fn next_refresh(grant: &Grant, settings: &Settings, now: Timestamp) -
         return NextRefresh::AfterPause(now.plus(pause));
     }
     let from = grant.expires_at.minus(background_window(grant, settings));
-    let is_due = from <= now || grant.unverified_since.is_some() || grant.identity.claims.lacks_any(&settings.claims);
+    let is_due =
+        from <= now || grant.unverified_since.is_some() || (settings.is_outdated(grant) && !is_just_refreshed(grant, now));
     if is_due { NextRefresh::AtNextUse } else { NextRefresh::From(from) }
 }
 

@@ -12,6 +12,8 @@ use tower_cookies::{
     cookie::{self, SameSite},
 };
 
+use super::SessionHash;
+
 /// Names and attributes of Evergate's cookies, by the access URL's scheme and `CODER_COOKIE_NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
@@ -38,6 +40,7 @@ struct FormerNames {
     base: Box<str>,
     session: Box<str>,
     partitioned_session: Box<str>,
+    binding: Box<str>,
 }
 
 /// Where browsers send Evergate's cookies (`CODER_SAMESITE_AUTH_COOKIE`).
@@ -58,6 +61,10 @@ pub const MAX_NAME_LEN: usize = 16;
 /// The number of binding cookies. Concurrent logins of a browser that has none take different ones by chance; together they stay
 /// under 3 KiB.
 const BINDINGS: u8 = 64;
+
+/// How many sessions one request can present: one for each jar of each name that browsers may have. More are planted, and each costs a
+/// look-up.
+const MAX_SESSIONS: usize = 8;
 
 impl Cookies {
     /// Derives the names for an access URL from `base`.
@@ -80,7 +87,8 @@ impl Cookies {
         }
     }
 
-    /// Accepts session cookies also under the names that these bases make, as they were set before `CODER_COOKIE_NAME` was changed.
+    /// Accepts cookies of sessions and of logins under way also under the names that these bases make, as they are set before
+    /// `CODER_COOKIE_NAME` is changed and, in a rolling deploy, after it.
     #[must_use]
     pub fn formerly(self, bases: &[String]) -> Self {
         let former = bases.iter().filter(|base| **base != *self.base).map(|base| {
@@ -89,6 +97,7 @@ impl Cookies {
                 base: base.as_str().into(),
                 session: (&*before.session).into(),
                 partitioned_session: (&*before.partitioned_session).into(),
+                binding: (&*before.binding).into(),
             }
         });
         Self { former: former.collect(), ..self }
@@ -163,13 +172,16 @@ impl Cookies {
         format!("{}{}", self.binding, chance % BINDINGS)
     }
 
-    /// Returns the names and values of this browser's binding cookies.
+    /// Returns the names and values of this browser's binding cookies, as they are set.
     pub fn bindings<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
-        pairs(headers).filter_map(|(name, value)| {
-            let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
-            let number = name.strip_prefix(&*self.binding)?;
-            (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some((name, value))
-        })
+        numbered(headers, &self.binding)
+    }
+
+    /// Returns the values of this browser's binding cookies, also of those of former names: a replica before or after the change of
+    /// the name may have begun the login.
+    pub fn accepted_bindings<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+        let prefixes = std::iter::once(&*self.binding).chain(self.former.iter().map(|former| &*former.binding));
+        prefixes.flat_map(|prefix| numbered(headers, prefix)).map(|(_, value)| value)
     }
 
     /// Returns the value of the cookie `name`.
@@ -204,6 +216,19 @@ impl Cookies {
         let other = self.session_jars().filter(|(name, context)| *context != self.context && is_sent(name));
         let cleared = other.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context));
         Some(std::iter::once(self.set(self.session(), value, age)?).chain(cleared).collect())
+    }
+
+    /// Builds the `Set-Cookie` values that remove the cookies of former names that this request has of these sessions. Only what was
+    /// ours: another gateway on the host may have one of the names by now.
+    pub fn clear_former(&self, request: &HeaderMap, ended: &[SessionHash]) -> Vec<HeaderValue> {
+        let former = self.former.iter().flat_map(|former| {
+            [(&*former.session, EmbeddingContext::TopLevel), (&*former.partitioned_session, EmbeddingContext::Embedded)]
+        });
+        let is_of_ended = |name: &str| session_values(request, name).any(|value| ended.contains(&SessionHash::of(value)));
+        former
+            .filter(|(name, _)| is_of_ended(name))
+            .filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
+            .collect()
     }
 
     /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars.
@@ -249,6 +274,20 @@ impl Cookies {
             found = found.or(Some(first).filter(|value| is_session_value(value)));
         }
         std::str::from_utf8(found?).ok()
+    }
+
+    /// Returns all sessions that a request presents, under whatever name, that by which it is served first: who logs in or out in a
+    /// browser leaves none of them behind, not of another user either.
+    pub fn presented_sessions(&self, headers: &HeaderMap) -> Vec<SessionHash> {
+        let mut presented: Vec<SessionHash> = Vec::new();
+        let values = self.accepted().flat_map(|name| session_values(headers, name));
+        for value in self.session_value(headers).into_iter().chain(values) {
+            let hash = SessionHash::of(value);
+            if presented.len() < MAX_SESSIONS && !presented.contains(&hash) {
+                presented.push(hash);
+            }
+        }
+        presented
     }
 
     /// Whether this browser has a login attempt of the previous release under way, which used one cookie for each attempt.
@@ -319,6 +358,21 @@ impl Cookies {
             start.eq_ignore_ascii_case(base.as_bytes()) && !start.is_empty() && rest.starts_with(b"_")
         })
     }
+}
+
+/// The names and values of the cookies whose names are `prefix` and a number.
+fn numbered<'a>(headers: &'a HeaderMap, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pairs(headers).filter_map(move |(name, value)| {
+        let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
+        let number = name.strip_prefix(prefix)?;
+        (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some((name, value))
+    })
+}
+
+/// The well-formed values of the session cookies of this name.
+fn session_values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let named = pairs(headers).filter(move |(found, value)| *found == name.as_bytes() && is_session_value(value));
+    named.filter_map(|(_, value)| std::str::from_utf8(value).ok())
 }
 
 /// Whether a text has the form of a session cookie's value: 256 bits as base64. Other values are not looked up.

@@ -297,7 +297,7 @@ mod tests {
         let cache = Arc::new(SessionCache::default());
         let clock = Clock::manual();
         let hour = Duration::from_secs(3600);
-        let settings = Settings { idle: hour, absolute: 10 * hour, sliding: true };
+        let settings = Settings { idle: hour, absolute: 10 * hour, sliding: true, longest_token: 10 * hour };
         let connections = Arc::new(LiveSessions::new(Arc::clone(&cache), settings, clock.clone()));
         let session = Session {
             hash: SessionHash([7; 32]),

@@ -37,6 +37,12 @@ impl UserKey {
         std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
+    /// All names of this user at a provider, for each of the clients that Evergate is or was there.
+    pub fn names<'a>(identity: &Identity, registrations: impl Iterator<Item = ClientRegistration<'a>>) -> Vec<UserName> {
+        let keys = Self::all_of(identity);
+        registrations.flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
+    }
+
     /// The name of a provider's user: two providers may give the same subject to different people.
     pub fn name(&self, ClientRegistration { issuer, client_id }: ClientRegistration<'_>) -> UserName {
         let (kind, text) = match self {

@@ -49,6 +49,9 @@ pub(super) struct Attempt {
     /// The name of the provider; `None` for [`DEFAULT_NAME`], which older releases know alone.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
+    /// A digest of the client and the redirect URI that it went to the provider with; `None` if an older release began it.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
     /// Of a hand-over: the names of the providers of which the session may be; an empty list is for all.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     providers: Vec<String>,
@@ -61,6 +64,12 @@ pub(super) struct Attempt {
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
+}
+
+/// Tells clients apart, of which one has followed the other. Nobody can choose what it is made of, so that it may be short.
+fn client_digest(client_id: &str, redirect_uri: &str) -> String {
+    let hash = sha256(format!("{:?}", ("client", client_id, redirect_uri)).as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(hash.first_chunk::<3>().unwrap_or(&[0; 3]))
 }
 
 /// For serde, which passes a reference.
@@ -77,6 +86,9 @@ pub(super) enum LoginMode {
     Login,
     /// Silent re-authentication (`prompt=none`), for a new grant of an existing session.
     Silent,
+    /// An interactive login of a user whose session goes on, because silent re-authentication needs it. Releases that do not know it
+    /// have the login begin again.
+    Interaction,
     /// A login with `prompt=consent`, because the previous one brought no refresh token.
     Consent,
     /// None at the provider: the session of the login site is handed over.
@@ -107,6 +119,7 @@ impl Attempt {
             mode,
             rounds,
             provider: None,
+            client: None,
             providers: Vec::new(),
             is_chosen: false,
             is_of_chosen_account,
@@ -127,6 +140,16 @@ impl Attempt {
     /// Says at which provider it is.
     pub(super) fn remember_provider(&mut self, name: &str) {
         self.provider = Some(name).filter(|name| *name != DEFAULT_NAME).map(str::to_owned);
+    }
+
+    /// Says with which client and redirect URI it goes to the provider.
+    pub(super) fn remember_client(&mut self, client_id: &str, redirect_uri: &str) {
+        self.client = Some(client_digest(client_id, redirect_uri));
+    }
+
+    /// Whether it went to the provider with these, without which its code cannot be redeemed.
+    pub(super) fn is_of_client(&self, client_id: &str, redirect_uri: &str) -> bool {
+        self.client.as_ref().is_none_or(|client| *client == client_digest(client_id, redirect_uri))
     }
 
     /// Says that its user chose the provider.
@@ -193,7 +216,7 @@ impl Attempt {
 
     /// Returns the binding among this browser's that the attempt is bound to, if any.
     pub(super) fn binding_in(&self, cookies: &Cookies, headers: &HeaderMap) -> Option<Binding> {
-        cookies.bindings(headers).map(|(_, value)| Binding(Secret::new(value))).find(|binding| binding.digest() == self.bound)
+        cookies.accepted_bindings(headers).map(|value| Binding(Secret::new(value))).find(|binding| binding.digest() == self.bound)
     }
 
     /// Derives a name for this attempt's record `what` in the store.
@@ -235,7 +258,7 @@ impl Binding {
 
     /// What a browser is called while it completes logins: the same for all of its tabs, whichever binding each attempt has.
     pub(super) fn browser(cookies: &Cookies, headers: &HeaderMap) -> String {
-        let least = cookies.bindings(headers).map(|(_, value)| value).min().unwrap_or_default();
+        let least = cookies.accepted_bindings(headers).min().unwrap_or_default();
         Self(Secret::new(least)).digest()
     }
 

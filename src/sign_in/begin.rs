@@ -48,7 +48,9 @@ impl SignIn {
         }
         let id_token = self.id_token_for(purpose).await;
         let options = match purpose {
-            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
+            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Interaction => {
+                AuthorizationOptions::default()
+            }
             Purpose::LoginOf(hint) => AuthorizationOptions { login_hint: Some(hint), ..AuthorizationOptions::default() },
             Purpose::AnotherAccount => {
                 AuthorizationOptions { prompt: Some(self.provider.account_selection_prompt()), ..AuthorizationOptions::default() }
@@ -82,6 +84,7 @@ impl SignIn {
         }
         attempt.remember_site(self.redirect_uris.remembered(site));
         attempt.remember_provider(self.provider.name());
+        attempt.remember_client(self.provider.client_id(), &self.redirect_uris.of(site));
         let is_chosen = purpose.is_by_hand() && provider_choice::is_of_own_page(headers);
         attempt.remember_choice(is_chosen && self.parts.providers.only().is_none());
         let state = attempt.seal(&self.parts.keys).unwrap_or_default();

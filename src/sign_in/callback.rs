@@ -90,6 +90,10 @@ impl SignIn {
         if attempt.mode() == LoginMode::HandOver || attempt.provider() != self.provider.name() {
             return Err(CallbackError::UnknownAttempt("it did not go to this provider"));
         }
+        // The settings have changed meanwhile, or another replica has others. The login begins again.
+        if !attempt.is_of_client(self.provider.client_id(), &self.redirect_uris.of(browser.site)) {
+            return Err(CallbackError::UnknownAttempt("it went to the provider with another client or redirect URI"));
+        }
         let binding = match self.parts.binding_of(&attempt, browser.headers) {
             Ok(binding) => binding,
             Err(unknown) => return Err(self.parts.judge_unbound(&attempt, browser, unknown).await),
@@ -151,6 +155,7 @@ impl SignIn {
                 self.finish_login(browser, login, existing, &return_to, &attempt).await?
             }
             LoginMode::Silent => self.complete_silently(browser, login, &return_to, &attempt).await?,
+            LoginMode::Interaction => self.complete_interaction(browser, login, &return_to, &attempt).await?,
             LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
             LoginMode::HandOver => return Err(CallbackError::UnknownAttempt("it did not go to the provider")),
         };
@@ -215,6 +220,27 @@ impl SignIn {
             Err(error) if self.parts.current_session(browser.headers).await?.is_some() => {
                 tracing::info!(error = causes(&error), "login for consent failed: the provider gave no refresh token");
                 Ok(browser.back(return_to))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Completes an attempt for which silent re-authentication needed its user. One who declines goes on with the session that is
+    /// alive, and is not asked again: no further silent attempt is made in this browser.
+    async fn complete_interaction(
+        &self,
+        browser: LoginBrowser<'_>,
+        login: Result<VerifiedLogin, CallbackError>,
+        return_to: &ReturnTo,
+        attempt: &Attempt,
+    ) -> Result<Redirect, CallbackError> {
+        match login {
+            Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
+            Err(error) if self.parts.has_live_session(browser.headers).await? => {
+                tracing::info!(error = causes(&error), "a user was asked for more and has not agreed; the session goes on");
+                let mut redirect = browser.back(return_to);
+                redirect.cookies.extend(self.make_no_silent_attempt());
+                Ok(redirect)
             }
             Err(error) => Err(error),
         }

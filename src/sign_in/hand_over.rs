@@ -152,7 +152,8 @@ impl LoginParts {
         let return_to = self.destination(&attempt, at.site).await;
         self.consume(&attempt).await?;
         let (value, session) = SessionHash::fresh();
-        let replaces = self.cookies.session_value(at.headers).map(SessionHash::of);
+        let presented = self.cookies.presented_sessions(at.headers);
+        let replaces = presented.first().copied();
         let new = HandedOver { session, site: at.site.authority().to_owned(), replaces, at: now };
         let handed_over = self.with_patience(|| self.store.hand_over(SessionHash(code.session), &new)).await?;
         let HandOver { session: handed_over, replaced } =
@@ -171,6 +172,8 @@ impl LoginParts {
         self.record_round(&attempt, &mut redirect);
         let cookies = self.cookies.set_session(value.expose(), self.sessions.absolute, at.headers);
         redirect.cookies.extend(cookies.ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?);
+        let ended = self.end_replaced(presented.into_iter().skip(1), handed_over.login.unwrap_or(session)).await;
+        redirect.cookies.extend(self.cookies.clear_former(at.headers, &ended));
         redirect.cookies.extend(grant.and_then(|grant| self.browser_mark(at, UserHash::of_grant(&grant))));
         Ok(redirect)
     }
@@ -212,7 +215,12 @@ impl SignIn {
         match purpose {
             Purpose::AnotherAccount => drop(query.append_pair("another", "true")),
             Purpose::LoginOf(hint) => drop(query.append_pair("login_hint", hint)),
-            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) | Purpose::Consent(_) => {}
+            Purpose::Login
+            | Purpose::LoginOnTheWay
+            | Purpose::LoginOnceMore
+            | Purpose::Silent(_)
+            | Purpose::Interaction
+            | Purpose::Consent(_) => {}
         }
         if let (true, [chosen]) = (purpose.is_by_hand(), providers) {
             query.append_pair("provider", chosen);

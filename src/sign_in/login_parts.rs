@@ -118,7 +118,7 @@ impl LoginParts {
     pub(super) fn rounds_of(&self, purpose: Purpose<'_>, headers: &HeaderMap) -> u32 {
         match purpose {
             Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
-            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
+            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Interaction | Purpose::Consent(_) => 0,
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Purpose<'a> {
     LoginOnceMore,
     /// Silent re-authentication (`prompt=none`), to replace this grant.
     Silent(&'a Grant),
+    /// An interactive login of a user whose session goes on, because silent re-authentication needs their interaction.
+    Interaction,
     /// A login with `prompt=consent`, because this user's login brought no refresh token.
     Consent(&'a Identity),
 }
@@ -28,7 +30,7 @@ impl Purpose<'_> {
     pub(super) fn is_by_hand(self) -> bool {
         match self {
             Self::Login | Self::LoginOf(_) | Self::AnotherAccount => true,
-            Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Consent(_) => false,
+            Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Interaction | Self::Consent(_) => false,
         }
     }
 
@@ -36,7 +38,9 @@ impl Purpose<'_> {
     pub(super) fn is_of_chosen_account(self) -> bool {
         match self {
             Self::LoginOf(_) | Self::AnotherAccount => true,
-            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Consent(_) => false,
+            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Interaction | Self::Consent(_) => {
+                false
+            }
         }
     }
 
@@ -45,6 +49,7 @@ impl Purpose<'_> {
         match self {
             Self::Login | Self::LoginOf(_) | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
             Self::Silent(_) => LoginMode::Silent,
+            Self::Interaction => LoginMode::Interaction,
             Self::Consent(_) => LoginMode::Consent,
         }
     }

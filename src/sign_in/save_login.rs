@@ -123,8 +123,7 @@ impl SignIn {
 
     /// By what a user may have been ended.
     fn names_of(&self, identity: &Identity) -> Vec<UserName> {
-        let registration = self.provider.registration();
-        UserKey::all_of(identity).iter().map(|key| key.name(registration)).collect()
+        UserKey::names(identity, self.provider.registrations())
     }
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
@@ -145,6 +144,7 @@ impl SignIn {
             id: GrantId::random(),
             issuer: self.provider.issuer().to_owned(),
             client_id: self.provider.client_id().to_owned(),
+            former_clients: self.provider.client_ids().skip(1).map(str::to_owned).collect(),
             identity: login.identity,
             scopes: tokens.scope.unwrap_or_default(),
             fingerprint: self.provider.fingerprint().clone(),
@@ -168,7 +168,8 @@ impl SignIn {
             return Err(CallbackError::UnknownAttempt(CLIENT_LEFT));
         }
         // A client that has left keeps the session that it had, because the new one's cookie does not reach it.
-        let replaces = self.parts.cookies.session_value(at.headers).filter(|_| !has_left).map(SessionHash::of);
+        let presented = if has_left { Vec::new() } else { self.parts.cookies.presented_sessions(at.headers) };
+        let replaces = presented.first().copied();
         let provider_session = grant.provider_session.as_deref().map(Box::from);
         let site = Some(Box::from(at.site.authority()));
         let session =
@@ -203,11 +204,14 @@ impl SignIn {
         if existing.is_some() {
             return Ok(Some((saved, Vec::new())));
         }
-        let cookies = self
+        let mut cookies = self
             .parts
             .cookies
             .set_session(value.expose(), self.parts.sessions.absolute, at.headers)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
+        let mut ended = self.parts.end_replaced(presented.into_iter().skip(1), hash).await;
+        ended.extend(saved.replaced.iter().map(|replaced| replaced.session.hash));
+        cookies.extend(self.parts.cookies.clear_former(at.headers, &ended));
         Ok(Some((saved, cookies)))
     }
 }
@@ -224,6 +228,36 @@ impl LoginParts {
                 None => event(Kind::Logout).because(ANOTHER_LOGIN),
             });
         }
+    }
+
+    /// Ends what a browser presents besides the session that a new one has replaced, as under a former name of the cookie, and returns
+    /// what was there. What comes of the same `login` stays, because its end would be that of the new session too. A session that
+    /// stays because the store fails is ended by the next logout.
+    pub(super) async fn end_replaced(&self, others: impl Iterator<Item = SessionHash>, login: SessionHash) -> Vec<SessionHash> {
+        let mut all = Vec::new();
+        for hash in others {
+            let ended = match self.store.session(hash).await {
+                Ok(Some(session)) if session.login.unwrap_or(hash) != login => self.store.end_session(hash).await,
+                Ok(Some(_) | None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(None) => {}
+                Ok(Some(ended)) => {
+                    let event = Event::of(Kind::Logout, ended.grant, &ended.issuer, &ended.identity, self.clock.now());
+                    self.store.enqueue_event(event.of_session(hash).because(ANOTHER_LOGIN));
+                    all.push(hash);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        session = hash.short(),
+                        error = causes(&error),
+                        "a session that a login replaces has not ended"
+                    );
+                }
+            }
+        }
+        all
     }
 }
 

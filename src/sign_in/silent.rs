@@ -51,10 +51,11 @@ impl SignIn {
         self.provider.supports_prompt_none()
     }
 
-    /// Whether a grant was obtained with other settings than the current ones. A claim that the settings name since comes with a token
+    /// Whether a grant was obtained with other settings than the current ones, or its claims were last read by others. A claim that the settings name since comes with a token
     /// refresh, and for a grant without a refresh token only with a new grant.
     pub fn has_changed_since(&self, grant: &Grant) -> bool {
         grant.fingerprint != *self.provider.fingerprint()
+            || self.provider.has_read_otherwise(&grant.identity)
             || (!grant.has_refresh_token && self.provider.has_further_claims(&grant.identity))
     }
 
@@ -83,6 +84,11 @@ impl SignIn {
             "a browser that was sent to the provider silently (prompt=none) never came back, and is not sent so again; \
              CODER_OIDC_SILENT_LOGIN=false turns it off for all"
         );
+        self.make_no_silent_attempt()
+    }
+
+    /// The cookie that records that no silent attempt is to be made any more.
+    pub(super) fn make_no_silent_attempt(&self) -> Option<HeaderValue> {
         let off = silent_history::off(self.provider.issuer(), self.parts.clock.now());
         self.parts.cookies.set(self.parts.cookies.silent_login(), &off, silent_history::COOKIE_MAX_AGE)
     }
@@ -146,6 +152,15 @@ impl SignIn {
         if session_is_alive && !needs_interaction {
             return Ok(at.back(return_to));
         }
+        if session_is_alive {
+            return Ok(match self.redirect_to_provider(at, return_to, Purpose::Interaction).await {
+                Ok(redirect) => redirect,
+                Err(error) => {
+                    tracing::warn!(error = causes(&error), "a login cannot begin; the session continues with its grant");
+                    at.back(return_to)
+                }
+            });
+        }
         match error {
             // Another login would end in the same way.
             CallbackError::Denied(_, _) | CallbackError::Store(_) => Err(error),
@@ -157,13 +172,7 @@ impl SignIn {
             | CallbackError::UnknownAttempt(_)
             | CallbackError::ReturnedBefore
             | CallbackError::Busy
-            | CallbackError::Provider(_) => match self.redirect_to_provider(at, return_to, Purpose::Login).await {
-                Err(error) if session_is_alive => {
-                    tracing::warn!(error = causes(&error), "a login cannot begin; the session continues with its grant");
-                    Ok(at.back(return_to))
-                }
-                redirect => Ok(redirect?),
-            },
+            | CallbackError::Provider(_) => Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?),
         }
     }
 }

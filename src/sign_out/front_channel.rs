@@ -19,27 +19,17 @@ const MIN_UNGUESSABLE: usize = 16;
 const SOURCE: EndSource = EndSource::FrontChannelLogout;
 
 impl SignOut {
-    /// Ends the sessions here that came of a session at this provider. `own` is the session of the browser that asks, if it has one. A frame
+    /// Ends the sessions here that came of a session at this provider. `own` are the sessions of the browser that asks. A frame
     /// that is removed does not cancel it.
     ///
     /// # Errors
     /// The store is away. What this replica knows has ended here, and is recorded later; more may be alive still.
-    pub async fn end_provider_session(
-        &self,
-        provider: &Arc<Provider>,
-        sid: &str,
-        own: Option<SessionHash>,
-    ) -> Result<(), StoreError> {
-        let (this, provider, sid) = (self.clone(), Arc::clone(provider), sid.to_owned());
-        self.to_its_end(async move { this.end_provider_session_here(&provider, &sid, own).await }).await
+    pub async fn end_provider_session(&self, provider: &Arc<Provider>, sid: &str, own: &[SessionHash]) -> Result<(), StoreError> {
+        let (this, provider, sid, own) = (self.clone(), Arc::clone(provider), sid.to_owned(), own.to_vec());
+        self.to_its_end(async move { this.end_provider_session_here(&provider, &sid, &own).await }).await
     }
 
-    async fn end_provider_session_here(
-        &self,
-        provider: &Provider,
-        sid: &str,
-        own: Option<SessionHash>,
-    ) -> Result<(), StoreError> {
+    async fn end_provider_session_here(&self, provider: &Provider, sid: &str, own: &[SessionHash]) -> Result<(), StoreError> {
         if sid.len() < MIN_UNGUESSABLE && !self.came_of(own, provider, sid).await? {
             tracing::info!("a front-channel logout had no effect: its sid is so short that it could be guessed");
             return Ok(());
@@ -73,13 +63,16 @@ impl SignOut {
         })
     }
 
-    /// Whether a browser's own session came of this one at the provider.
-    async fn came_of(&self, own: Option<SessionHash>, provider: &Provider, sid: &str) -> Result<bool, StoreError> {
-        let Some(own) = own else { return Ok(false) };
-        let Some(session) = self.store.session(own).await? else { return Ok(false) };
-        if session.provider_session.as_deref() != Some(sid) {
-            return Ok(false);
+    /// Whether one of a browser's own sessions came of this one at the provider.
+    async fn came_of(&self, own: &[SessionHash], provider: &Provider, sid: &str) -> Result<bool, StoreError> {
+        for hash in own {
+            let Some(session) = self.store.session(*hash).await? else { continue };
+            if session.provider_session.as_deref() == Some(sid)
+                && self.store.grant(session.grant).await?.is_some_and(|grant| provider.has_given(&grant))
+            {
+                return Ok(true);
+            }
         }
-        Ok(self.store.grant(session.grant).await?.is_some_and(|grant| provider.has_given(&grant)))
+        Ok(false)
     }
 }

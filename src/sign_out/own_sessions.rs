@@ -1,9 +1,46 @@
 //! What a user ends of their own from another browser: one session or token, or all other browsers'.
 
 use super::{LogoutInitiator, SignOut};
-use crate::{grant::Grant, session::SessionHash, store::StoreError};
+use crate::{
+    client_registration::ClientRegistration,
+    grant::Grant,
+    session::{SessionHash, unrecorded::Extent},
+    store::StoreError,
+};
 
 impl SignOut {
+    /// Ends the further sessions that the browser of a logout presents, and returns those that there were. An end that the store cannot
+    /// record takes effect on this replica, as in [`SignOut::end`].
+    ///
+    /// # Errors
+    /// Some may be alive still.
+    pub async fn end_others_of_browser(&self, sessions: Vec<SessionHash>) -> Result<Vec<SessionHash>, StoreError> {
+        if sessions.is_empty() {
+            return Ok(sessions);
+        }
+        let this = self.clone();
+        self.to_its_end(async move {
+            let mut ended = Vec::new();
+            for hash in sessions {
+                match this.end_one(hash, LogoutInitiator::User).await {
+                    Ok(None) => {}
+                    Ok(Some(_)) => ended.push(hash),
+                    Err(error) => this.end_locally(hash, Extent::Session, error).await?,
+                }
+            }
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// The registrations under which the user of a grant may have sessions and tokens: the grant's, and those that Evergate had before.
+    pub fn registrations_of<'a>(&'a self, grant: &'a Grant) -> Vec<ClientRegistration<'a>> {
+        match self.providers.of(grant.registration()) {
+            Some(provider) => provider.registrations().collect(),
+            None => vec![grant.registration()],
+        }
+    }
+
     /// Ends all sessions of browsers that a grant's user has, but for those of this login, and leaves tokens alone. A client that disconnects
     /// does not cancel it. One that cannot be ended keeps no other alive.
     ///

@@ -63,6 +63,7 @@ operations! {
     KeptPost "kept_post" Read,
     TakeKeptPost "take_kept_post" Once,
     ScimUsers "scim_users" Read,
+    KnownClients "known_clients" Read,
     SaveScimUser "save_scim_user" Repeatable,
     DeleteScimUser "delete_scim_user" Repeatable,
     // Grants and their renewal.

@@ -39,6 +39,8 @@ pub struct NewGrant {
     pub issuer: String,
     /// The client that the grant was issued to.
     pub client_id: String,
+    /// The clients that Evergate was at the provider before, from which the user's personal access tokens come along.
+    pub former_clients: Vec<String>,
     /// The user.
     pub identity: Identity,
     /// The granted scopes, separated by spaces.

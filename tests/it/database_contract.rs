@@ -111,6 +111,7 @@ fn new_grant() -> NewGrant {
         id: GrantId::random(),
         issuer: "https://idp".into(),
         client_id: "c".into(),
+        former_clients: Vec::new(),
         identity: Identity { subject: "s".into(), username: Some("ü".into()), groups: vec!["a".into()], ..Identity::default() },
         scopes: "openid".into(),
         fingerprint: Fingerprint::of("asked read"),

@@ -1,6 +1,7 @@
 //! Who is gone at the provider is gone here: whichever way it is told, on every replica, and in the history with who told it.
 
 mod event_poll;
+mod former_client;
 mod front_channel_logout;
 mod global_token_revocation;
 mod scim;
@@ -25,6 +26,7 @@ use crate::harness::{
     eventually::eventually,
     faults::FaultProxy,
     idp::{CLIENT_ID, CLIENT_SECRET, Idp, user},
+    logs::lines_with,
     transmitter::Transmitter,
     visitor::Visitor,
 };

@@ -240,7 +240,8 @@ async fn a_claim_that_is_configured_later_comes_with_one_token_refresh_and_nobod
             assert!(visitor.get("/").await.is_upstreams(), "no page goes through the provider");
         }
         assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.passes()), (1, 1), "{kind:?}");
-        // A replica of an older release writes an identity without claims.
+        // A replica of an older release writes an identity without claims, which stays for a minute.
+        world.clock.advance(Duration::from_secs(60));
         world.sql("UPDATE grants SET identity = '{\"subject\":\"sub-ann\",\"username\":\"ann\",\"email\":\"ann@example.com\",\"groups\":[]}'").await;
         world.restart_with(&[]).await;
         let visitor = visitor.at(world.address());
@@ -282,6 +283,7 @@ async fn a_refresh_without_an_id_token_brings_the_claim_from_user_info_and_is_no
         assert_eq!(told_at(&world, &visitor, "/").await, ["x-department: eng"]);
     }
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+    world.clock.advance(Duration::from_secs(60));
     world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(500, String::new(), vec![]));
     world.restart_with(&[("identity_headers", r#"{"X-Department":"{claim:department}","X-Level":"{claim:level}"}"#)]).await;
     let visitor = visitor.at(world.address());

@@ -16,6 +16,7 @@ mod assertion;
 mod back_channel_logout;
 mod bearer;
 mod broken_answers;
+mod changed_settings;
 mod check;
 mod claims;
 mod client_auth;

@@ -46,7 +46,7 @@ const OWN_PAGE: [(&str, &str); 4] =
     [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-user", "?1")];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn world() -> crate::harness::Builder {
+pub(crate) fn world() -> crate::harness::Builder {
     World::build().routes(|_| ROUTES.to_owned())
 }
 
@@ -70,13 +70,13 @@ async fn send(visitor: &Visitor, path: &str, form: &str, from: &[(&str, &str)]) 
 }
 
 /// A form of the app's page.
-async fn sign_out(visitor: &Visitor, path: &str) {
+pub(crate) async fn sign_out(visitor: &Visitor, path: &str) {
     let lines = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("origin", ACCESS), ("accept", "text/html")];
     visitor.send(Method::POST, path, &lines, "").await;
 }
 
 /// Makes a token as a person does, and reads it off the page.
-async fn token(visitor: &Visitor, form: &str) -> String {
+pub(crate) async fn token(visitor: &Visitor, form: &str) -> String {
     let page = submit(visitor, "/oauth2/tokens", form).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text());
     let text = page.text();
@@ -84,7 +84,7 @@ async fn token(visitor: &Visitor, form: &str) -> String {
     secret.unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
-async fn call(visitor: &Visitor, path: &str, token: &str) -> Reply {
+pub(crate) async fn call(visitor: &Visitor, path: &str, token: &str) -> Reply {
     visitor.send(Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "").await
 }
 

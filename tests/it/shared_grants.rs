@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use evergate::seal::KeyRing;
 
 use crate::harness::{
-    Kind, World,
+    Database, Kind, World,
     eventually::eventually,
     idp::{Endpoint, Idp, Misbehaviour, Offline, Rotation},
     logs::lines_with,
@@ -59,6 +59,9 @@ async fn a_login_joins_no_grant_whose_tokens_nobody_can_read() {
         let mut world = google(kind).await;
         let before = world.visitor();
         before.browse(&world.idp, "/").await;
+        if let Database::Sqlite { directory } = &world.database {
+            std::fs::remove_file(directory.path().join("token.key")).unwrap();
+        }
         world.restart_with(&[("external_token_encryption_keys", &KeyRing::generate())]).await;
         let (before, fresh) = (before.at(world.address()), world.visitor());
         for visitor in [&fresh, &before] {

@@ -90,7 +90,13 @@ impl Client {
     async fn provision(&self, resource: &Value) -> Result<ScimAnswer, ScimError> {
         let user = User::read(resource, None)?;
         let now = self.sign_out.clock.now();
-        let stored = self.stored(hex(&random::<16>()), &user, now, now)?;
+        let mut stored = self.stored(&user, now)?;
+        stored.id = hex(&random::<16>());
+        // One who was provisioned when Evergate was another client at the provider is found there.
+        let (found, _) = self.find_all(&ScimFilter::UserName(user.user_name.clone()), (0, 1)).await?;
+        if found.iter().any(|found| found.client_id != stored.client_id) {
+            return Err(ScimError::Uniqueness);
+        }
         match self.sign_out.store.save_scim_user(&stored, None, &self.names(&user.keys())).await? {
             ScimSaved::Saved { blocked } => self.end(user.keys(), &blocked).await?,
             ScimSaved::NameTaken => {
@@ -146,7 +152,9 @@ impl Client {
 
     /// Saves a user who is as they were `before`. Whoever is locked out by it has lost everything when it returns.
     async fn save(&self, before: &ScimUser, after: &User) -> Result<ScimUser, ScimError> {
-        let stored = self.stored(before.id.clone(), after, before.created_at, self.sign_out.clock.now())?;
+        let stored = self.stored(after, self.sign_out.clock.now())?;
+        let (id, client_id) = (before.id.clone(), before.client_id.clone());
+        let stored = ScimUser { id, client_id, created_at: before.created_at, ..stored };
         match self.sign_out.store.save_scim_user(&stored, Some(before), &self.names(&after.keys())).await? {
             ScimSaved::Saved { blocked } => {
                 let mut keys = read(before)?.keys();
@@ -163,7 +171,7 @@ impl Client {
     async fn end(&self, keys: Vec<UserKey>, blocked: &[UserName]) -> Result<(), ScimError> {
         let mut locked = Vec::new();
         for key in keys {
-            if blocked.contains(&self.name(&key)) && !locked.contains(&key) {
+            if self.names_of(&key).any(|name| blocked.contains(&name)) && !locked.contains(&key) {
                 locked.push(key);
             }
         }
@@ -181,27 +189,29 @@ impl Client {
     }
 
     async fn find_all(&self, filter: &ScimFilter, page: (i64, i64)) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        self.sign_out.store.scim_users(self.provider.registration(), filter, page).await
+        let clients: Vec<_> = self.provider.client_ids().collect();
+        self.sign_out.store.scim_users(self.provider.issuer(), &clients, filter, page).await
     }
 
-    fn name(&self, key: &UserKey) -> UserName {
-        key.name(self.provider.registration())
+    fn names_of<'a>(&'a self, key: &'a UserKey) -> impl Iterator<Item = UserName> + 'a {
+        self.provider.registrations().map(|registration| key.name(registration))
     }
 
     fn names(&self, keys: &[UserKey]) -> Vec<UserName> {
-        keys.iter().map(|key| self.name(key)).collect()
+        keys.iter().flat_map(|key| self.names_of(key)).collect()
     }
 
-    fn stored(&self, id: String, user: &User, created_at: Timestamp, changed_at: Timestamp) -> Result<ScimUser, ScimError> {
+    /// The record of a new user, without an identifier.
+    fn stored(&self, user: &User, changed_at: Timestamp) -> Result<ScimUser, ScimError> {
         Ok(ScimUser {
-            id,
+            id: String::new(),
             issuer: self.provider.issuer().to_owned(),
             client_id: self.provider.client_id().to_owned(),
             user_name: user.user_name.clone(),
             external_id: user.external_id.clone(),
             profile: serde_json::to_string(&user.profile).map_err(|_| ScimError::Syntax("it cannot be stored"))?,
             active: user.active,
-            created_at,
+            created_at: changed_at,
             changed_at,
         })
     }

@@ -172,7 +172,8 @@ fn a_claim_that_was_never_asked_for_is_added_and_what_is_known_stays() {
     let newer = json!({"sub": "1", "a": "other", "b": "new", "d": 4});
     let after = of(&["a", "b", "d", "e"]).completed(&before, newer.as_object().unwrap()).claims;
     assert_eq!((after.get("a"), after.get("b"), after.get("d")), (Some(&json!(1)), None, Some(&json!(4))));
-    assert!(!after.has_asked("c") && after.has_asked("e"), "settings name the one no more, and the other is absent");
+    assert_eq!(after.get("c"), Some(&json!(3)), "another replica's settings may name it");
+    assert!(after.has_asked("e") && after.get("e").is_none());
     assert_eq!(of(&["a", "b", "c"]).completed(&before, newer.as_object().unwrap()), before);
 }
 
@@ -270,4 +271,19 @@ fn while_user_info_is_away_the_id_token_takes_back_and_gives_nothing() {
     let denied = restricted_by(&json!({"email": "a@x", "email_verified": false}));
     assert_eq!((denied.email, denied.unverified_email.as_deref()), (None, Some("a@x")));
     assert_eq!(restricted_by(&json!({"email": "b@x", "email_verified": false})), before, "that is about another address");
+}
+
+#[test]
+fn a_claim_that_another_replica_has_asked_for_is_kept_as_it_is_now_if_there_is_room() {
+    let mapping = ClaimMapping { further: vec!["mine".into()], ..ClaimMapping::default() };
+    let mut before = ExtraClaims::default();
+    for path in ["theirs", "gone", "large"] {
+        before.record(path, Some(json!("old")));
+    }
+    let large = "x".repeat(crate::identity::MAX_CLAIM_SIZE);
+    let claims = json!({"sub": "1", "mine": "m", "theirs": "new", "large": large, "nobodys": "n"});
+    let read = mapping.identity_after(&before, claims.as_object().unwrap()).unwrap().claims;
+    assert_eq!((read.get("mine"), read.get("theirs")), (Some(&json!("m")), Some(&json!("new"))));
+    assert!(read.has_asked("gone") && read.get("gone").is_none(), "withdrawn");
+    assert!(!read.has_asked("large") && !read.has_asked("nobodys"));
 }

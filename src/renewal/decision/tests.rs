@@ -1,5 +1,9 @@
 use super::*;
-use crate::grant::{Ended, GrantId};
+use crate::{
+    grant::{Ended, Fingerprint, GrantId},
+    identity::{ClaimReader, Identity},
+    renewal::Reading,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -10,7 +14,7 @@ const SERVE_STALE: Decision = Decision::Serve { stale: true, refresh: false };
 const SERVE_STALE_AND_REFRESH: Decision = Decision::Serve { stale: true, refresh: true };
 
 fn settings() -> Settings {
-    Settings { renew_before: Duration::from_secs(60), outage_grace: HOUR, max_concurrent: 1, claims: Vec::new() }
+    Settings { renew_before: Duration::from_secs(60), outage_grace: HOUR, max_concurrent: 1, claims: Vec::new(), reading: None }
 }
 
 /// An hour-long grant whose access token expires `left` seconds from now.
@@ -182,4 +186,42 @@ fn the_next_refresh_is_told_by_the_windows_that_requests_are_decided_by() {
     ] {
         assert_eq!(next(grant), expected);
     }
+}
+
+#[test]
+fn an_identity_that_was_read_otherwise_is_refreshed_first_and_not_by_turns() {
+    let (now_read, before) = (ClaimReader::of("now"), ClaimReader::of("before"));
+    let reading = Reading { reader: now_read.clone(), fingerprint: Fingerprint::of("now") };
+    let settings = Settings { claims: vec!["department".into()], reading: Some(reading), ..settings() };
+    let with = |reader: Option<&ClaimReader>, tried: Option<&ClaimReader>| {
+        let mut identity = Identity { reader: reader.cloned(), tried_reader: tried.cloned(), ..Identity::default() };
+        identity.claims.record("department", None);
+        Grant { identity, fingerprint: Fingerprint::of("now"), ..grant(3000) }
+    };
+    let unasked = Grant { identity: Identity { reader: Some(now_read.clone()), ..Identity::default() }, ..grant(3000) };
+    let refreshed = |ago: u64, grant: Grant| Grant { generation: 1, renewed_at: NOW.minus(Duration::from_secs(ago)), ..grant };
+    let other = || with(Some(&before), None);
+    let cases = [
+        ("as it is read now", with(Some(&now_read), None), SERVE),
+        ("otherwise", other(), Decision::RefreshFirst),
+        ("otherwise, by a refresh a moment ago", refreshed(59, other()), SERVE),
+        ("otherwise, by a refresh a minute ago", refreshed(60, other()), Decision::RefreshFirst),
+        ("otherwise, and a refresh did not bring all claims", with(Some(&before), Some(&now_read)), SERVE),
+        ("otherwise, and a refresh elsewhere did not", with(Some(&before), Some(&before)), Decision::RefreshFirst),
+        ("by an older release with the same settings", with(None, None), SERVE),
+        (
+            "by an older release with others",
+            Grant { fingerprint: Fingerprint::of("before"), ..with(None, None) },
+            Decision::RefreshFirst,
+        ),
+        ("without a refresh token", Grant { has_refresh_token: false, ..other() }, SERVE),
+        ("in the back-off", Grant { retry_at: Some(NOW.plus(Duration::from_secs(9))), ..other() }, SERVE),
+        ("never asked for a claim", unasked.clone(), Decision::RefreshFirst),
+        ("never asked for a claim by a refresh a moment ago", refreshed(0, unasked), SERVE),
+    ];
+    for (what, grant, expected) in cases {
+        assert_eq!(decide(&grant, &settings, NOW, false), expected, "{what}");
+    }
+    assert_eq!(decide(&other(), &settings, NOW, true), SERVE_AND_REFRESH, "nobody waits while refreshes fail");
+    assert_eq!(next_refresh(&other(), &settings, NOW), NextRefresh::AtNextUse);
 }

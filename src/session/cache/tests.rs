@@ -64,7 +64,7 @@ async fn a_load_that_overlaps_the_change_of_another_record_is_kept() {
 async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
     let cache = SessionCache::default();
     let hour = Duration::from_secs(3600);
-    let settings = crate::session::Settings { idle: hour, absolute: 10 * hour, sliding: true };
+    let settings = crate::session::Settings { idle: hour, absolute: 10 * hour, sliding: true, longest_token: 10 * hour };
     let load = || ready(Ok::<_, Infallible>(Some(session())));
     let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
     cache.touch(&cached, &settings, NOW.plus(hour / 2));

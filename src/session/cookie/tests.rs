@@ -169,3 +169,44 @@ fn a_planted_cookie_of_one_name_does_not_lead_to_one_of_the_other() {
         assert_eq!(of(&cookies, &[(partitioned, 'a'), (partitioned, 'x'), (plain, 'e')]), None);
     }
 }
+
+#[test]
+fn a_request_presents_each_of_its_sessions_that_which_is_served_first() {
+    let cookies = Cookies::new(true, "second").formerly(&["first".into()]);
+    let value = |letter: char| letter.to_string().repeat(43);
+    let presented = |named: &[(&str, char)]| {
+        let line: Vec<_> = named.iter().map(|(name, letter)| format!("{name}={}", value(*letter))).collect();
+        let expected = |letters: &str| letters.chars().map(|letter| SessionHash::of(&value(letter))).collect::<Vec<_>>();
+        (cookies.presented_sessions(&headers(&[&line.join("; ")])), expected)
+    };
+    for (named, letters) in [
+        (&[][..], ""),
+        (&[("__Host-third_session", 'a')], ""),
+        (&[("__Host-first_session", 'a'), ("__Host-second_session", 'b')], "ba"),
+        (&[("__Host-second_session", 'a'), ("__Host-first_partitioned_session", 'a')], "a"),
+        (&[("__Host-second_session", 'a'), ("__Host-second_session", 'b'), ("__Host-first_session", 'c')], "abc"),
+    ] {
+        let (found, expected) = presented(named);
+        assert_eq!(found, expected(letters), "{named:?}");
+    }
+    let planted: Vec<_> = ('a'..='z').map(|letter| ("__Host-second_session", letter)).collect();
+    assert_eq!(presented(&planted).0.len(), MAX_SESSIONS, "each costs a look-up");
+}
+
+#[test]
+fn of_a_former_name_the_cookie_of_a_session_goes_that_was_ours_and_no_other() {
+    let cookies = Cookies::new(true, "second").formerly(&["first".into()]);
+    let (ours, theirs) = ("a".repeat(43), "b".repeat(43));
+    let request = headers(&[&format!("__Host-first_session={ours}; __Host-first_partitioned_session={theirs}")]);
+    let cleared = cookies.clear_former(&request, &[SessionHash::of(&ours)]);
+    assert_eq!(cleared, ["__Host-first_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"]);
+    assert!(cookies.clear_former(&request, &[]).is_empty());
+}
+
+#[test]
+fn a_login_is_bound_by_a_cookie_of_a_former_name_too_and_none_of_that_is_set() {
+    let cookies = Cookies::new(true, "second").formerly(&["first".into()]);
+    let request = headers(&["__Host-first_login_3=a; __Host-second_login_4=b; __Host-third_login_5=c; __Host-first_login_x=d"]);
+    assert_eq!(cookies.accepted_bindings(&request).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(cookies.bindings(&request).collect::<Vec<_>>(), [("__Host-second_login_4", "b")]);
+}

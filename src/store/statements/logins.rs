@@ -291,16 +291,22 @@ impl Connection<'_> {
              AND issuer = $3 AND client_id = $4 AND subject = $5 AND id <> $1 \
              AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') ORDER BY hash{for_update}) RETURNING hash",
         );
-        let rows = self
-            .query(SQL)
-            .bind(&grant.0[..])
-            .bind(&before.0[..])
-            .bind(&login.grant.issuer)
-            .bind(&login.grant.client_id)
-            .bind(&login.grant.identity.subject)
-            .fetch_all()
-            .await?;
-        rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
+        let mut moved = Vec::new();
+        for client_id in std::iter::once(&login.grant.client_id).chain(&login.grant.former_clients) {
+            let rows = self
+                .query(SQL)
+                .bind(&grant.0[..])
+                .bind(&before.0[..])
+                .bind(&login.grant.issuer)
+                .bind(client_id)
+                .bind(&login.grant.identity.subject)
+                .fetch_all()
+                .await?;
+            for row in &rows {
+                moved.push(rows::session_hash_from(row.get("hash")?)?);
+            }
+        }
+        Ok(moved)
     }
 
     /// Points the user's other sessions to the new grant, because the provider has ended their grants by this login.

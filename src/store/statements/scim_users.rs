@@ -1,33 +1,46 @@
 //! Statements on users whom a SCIM client provisions, and on whom it has locked out.
 
 use crate::{
-    client_registration::ClientRegistration,
     clock::{Timestamp, millis},
     session::UserName,
     store::{
-        ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
+        KnownClient, ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
         connection::{Connection, Row},
         contract::END_RETENTION,
         rows,
-        sql::Template,
+        sql::{Sql, Template},
     },
 };
 
 /// When a user is ended who is locked out: what they have is from before then, whenever they got it.
 const FOR_GOOD: Timestamp = Timestamp(i64::MAX);
 
-/// The users that a condition selects by `$3`, and how many they are.
+/// The users that a condition selects by `$3`, and how many they are. The clients come as a list in JSON.
 macro_rules! users_where {
     ($condition:literal) => {
         (
-            concat!(
-                "SELECT id, issuer, client_id, user_name, external_id, profile, active, created_at, changed_at FROM scim_users \
-                 WHERE issuer = $1 AND client_id = $2 AND ",
-                $condition,
-                " ORDER BY id LIMIT $5 OFFSET $4"
-            ),
-            concat!("SELECT COUNT(*) AS total FROM scim_users WHERE issuer = $1 AND client_id = $2 AND ", $condition),
+            Sql {
+                postgres: users_where!(page "(SELECT json_array_elements_text($2::TEXT::JSON))" $condition),
+                sqlite: users_where!(page "(SELECT value FROM json_each($2))" $condition),
+            },
+            Sql {
+                postgres: users_where!(total "(SELECT json_array_elements_text($2::TEXT::JSON))" $condition),
+                sqlite: users_where!(total "(SELECT value FROM json_each($2))" $condition),
+            },
         )
+    };
+    (page $clients:literal $condition:literal) => {
+        concat!(
+            "SELECT id, issuer, client_id, user_name, external_id, profile, active, created_at, changed_at FROM scim_users \
+             WHERE issuer = $1 AND client_id IN ",
+            $clients,
+            " AND ",
+            $condition,
+            " ORDER BY id LIMIT $5 OFFSET $4"
+        )
+    };
+    (total $clients:literal $condition:literal) => {
+        concat!("SELECT COUNT(*) AS total FROM scim_users WHERE issuer = $1 AND client_id IN ", $clients, " AND ", $condition)
     };
 }
 
@@ -35,7 +48,8 @@ impl Connection<'_> {
     /// A page of the users of a provider in the order of their ids, and how many there are.
     pub(in crate::store) async fn scim_users(
         &mut self,
-        registration: ClientRegistration<'_>,
+        issuer: &str,
+        clients: &[&str],
         filter: &ScimFilter,
         (skip, most): (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
@@ -45,23 +59,10 @@ impl Connection<'_> {
             ScimFilter::UserName(name) => (users_where!("name_key = $3"), name_key(name)),
             ScimFilter::ExternalId(id) => (users_where!("external_id = $3"), id.clone()),
         };
-        let found = self
-            .query(page)
-            .bind(registration.issuer)
-            .bind(registration.client_id)
-            .bind(key.as_str())
-            .bind(skip)
-            .bind(most)
-            .fetch_all()
-            .await?;
-        let total = self
-            .query(total)
-            .bind(registration.issuer)
-            .bind(registration.client_id)
-            .bind(key.as_str())
-            .fetch_one()
-            .await?
-            .get("total")?;
+        let clients = serde_json::Value::from(clients).to_string();
+        let found =
+            self.query(page).bind(issuer).bind(clients.as_str()).bind(key.as_str()).bind(skip).bind(most).fetch_all().await?;
+        let total = self.query(total).bind(issuer).bind(clients.as_str()).bind(key.as_str()).fetch_one().await?.get("total")?;
         Ok((found.iter().map(read).collect::<Result<_, _>>()?, total))
     }
 
@@ -148,12 +149,34 @@ impl Connection<'_> {
     async fn lock_scim_users(&mut self, user: &ScimUser) -> Result<(), StoreError> {
         if self.is_postgres() {
             self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                .bind(format!("SCIM users {} {}", user.issuer, user.client_id))
+                .bind(format!("SCIM users {}", user.issuer))
                 .execute()
                 .await?;
             return Ok(());
         }
         self.lock_file().await
+    }
+
+    /// The clients that Evergate is or was at a provider, and how many users each has whom a directory has deactivated.
+    pub(in crate::store) async fn known_clients(&mut self) -> Result<Vec<KnownClient>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT issuer, client_id, SUM(locked_out) AS locked_out FROM \
+                 (SELECT issuer, client_id, 0 AS locked_out FROM provider_knowledge UNION ALL \
+                 SELECT issuer, client_id, CASE WHEN active THEN 0 ELSE 1 END FROM scim_users) AS known \
+                 GROUP BY issuer, client_id ORDER BY issuer, client_id",
+            )
+            .fetch_all()
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KnownClient {
+                    issuer: row.get("issuer")?,
+                    client_id: row.get("client_id")?,
+                    locked_out: row.get("locked_out")?,
+                })
+            })
+            .collect()
     }
 
     async fn scim_user(&mut self, id: &str) -> Result<Option<ScimUser>, StoreError> {

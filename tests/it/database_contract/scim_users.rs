@@ -29,7 +29,7 @@ fn name(text: &str) -> UserName {
 }
 
 async fn all(store: &Store) -> Vec<ScimUser> {
-    store.scim_users(REGISTRATION, &ScimFilter::All, (0, 10)).await.unwrap().0
+    store.scim_users("https://idp", &["c"], &ScimFilter::All, (0, 10)).await.unwrap().0
 }
 
 contract! {

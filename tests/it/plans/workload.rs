@@ -251,6 +251,7 @@ fn new_grant(subject: &str, has_token: bool) -> NewGrant {
         id: GrantId::random(),
         issuer: "https://idp".into(),
         client_id: "c".into(),
+        former_clients: Vec::new(),
         identity: Identity { subject: subject.into(), ..Identity::default() },
         scopes: "openid".into(),
         fingerprint: Fingerprint::of("asked"),

@@ -30,7 +30,12 @@ fn line() -> StoredEvent {
 
 #[test]
 fn nothing_of_the_history_controls_the_terminal_that_shows_it() {
-    let limits = Settings { idle: std::time::Duration::ZERO, absolute: std::time::Duration::ZERO, sliding: true };
+    let limits = Settings {
+        idle: std::time::Duration::ZERO,
+        absolute: std::time::Duration::ZERO,
+        sliding: true,
+        longest_token: std::time::Duration::MAX,
+    };
     let denied = Event { kind: Kind::Login, outcome: "denied".to_owned(), ..line().event };
     let acted = Event { kind: Kind::Administration, ..line().event };
     let stored = |event| StoredEvent { id: 2, event, replica: CONTROLS.to_owned() };
