@@ -149,6 +149,30 @@ async fn login_under_way(kind: Kind) -> (World, Visitor, Visitor, String) {
 }
 
 #[tokio::test]
+async fn of_two_logins_at_once_the_one_whose_code_came_last_is_kept_though_the_other_is_saved_last() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
+        let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
+        let (laptop, phone) = (world.visitor(), world.visitor());
+        let login = path_of(&world.idp.authorize(&laptop.get("/").await.location()).await);
+        world.idp.misbehave(Endpoint::Code, Misbehaviour::SlowToAnswer(Duration::from_secs(3)));
+        let answered_late = tokio::spawn({
+            let laptop = laptop.clone();
+            async move { laptop.get(&login).await.status }
+        });
+        eventually("its code is presented", async || world.idp.calls(Endpoint::Code) == 1).await;
+        world.idp.behave(Endpoint::Code);
+        phone.log_in(&world.idp, "/").await;
+        assert_eq!(answered_late.await.unwrap(), StatusCode::SEE_OTHER);
+        for _ in 0..2 {
+            world.clock.advance(EXPIRED);
+            assert!(is_renewed(&phone).await && is_renewed(&laptop).await);
+        }
+        assert!(lines_with(&[world.idp.issuer(), "failed to renew"]).is_empty(), "nobody was logged out");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_refused_while_a_login_elsewhere_is_under_way_is_served_with_its_grant() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let (world, first, second, login) = login_under_way(kind).await;

@@ -62,9 +62,11 @@ impl Connection<'_> {
 
     /// Writes a login within a transaction, which is to be rolled back after `None`.
     async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
-        let has_token = login.sealed.refresh.is_some();
-        if let Sharing::Shared { .. } = login.sharing {
+        let mut has_token = login.sealed.refresh.is_some();
+        if let Sharing::Shared { redeemed_ago } = login.sharing {
             self.lock_user(login.grant).await?;
+            // A code that was presented after this login's has ended its token, though that login was saved before.
+            has_token = has_token && !self.was_overtaken(login.grant, redeemed_ago).await?;
         }
         let joined = if has_token { None } else { self.join_grant(login).await? };
         let grant = joined.unwrap_or(login.grant.id);
@@ -127,6 +129,22 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Whether another login of the user, whose token nobody has presented since, presented its code less than `redeemed_ago`.
+    async fn was_overtaken(&mut self, grant: &NewGrant, redeemed_ago: Duration) -> Result<bool, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT 1 AS one FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND id <> $4 AND generation = 0 \
+             AND presented = 0 AND ended_reason IS NULL AND refresh_token IS NOT NULL AND presented_at > {now} - $5 LIMIT 1",
+        );
+        let overtakes = self
+            .query(SQL)
+            .bind(&grant.issuer)
+            .bind(&grant.client_id)
+            .bind(&grant.identity.subject)
+            .bind(&grant.id.0[..])
+            .bind(millis(redeemed_ago));
+        Ok(overtakes.fetch_optional().await?.is_some())
+    }
+
     /// The grant that a login without a refresh token joins: the user's, where the provider keeps one for all logins, or that of
     /// the session that goes on. A grant with a refresh token is worth more than a new one without, unless the provider refuses that
     /// token, or it was encrypted with a key that is missing: the login's own access token would be lost for a grant that cannot serve.
@@ -171,30 +189,37 @@ impl Connection<'_> {
 
     async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
         let Login { grant, identity, sealed, at, .. } = login;
-        self.query(
+        // Where logins end each other's tokens, the token counts as presented when the code was.
+        const SQL: &Template = &Template::new(
             "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
              refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
-             refresh_life, provider_session) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16)",
-        )
-        .bind(&grant.id.0[..])
-        .bind(&grant.issuer)
-        .bind(&grant.client_id)
-        .bind(&grant.identity.subject)
-        .bind(identity)
-        .bind(&grant.scopes)
-        .bind(grant.fingerprint.as_str())
-        .bind(&sealed.access)
-        .bind(sealed.refresh.as_ref())
-        .bind(sealed.id.as_ref())
-        .bind(grant.tokens.expires_at.0)
-        .bind(millis(grant.tokens.lifetime))
-        .bind(at.0)
-        .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
-        .bind(grant.tokens.refresh_life.map(millis))
-        .bind(grant.provider_session.as_ref())
-        .execute()
-        .await?;
+             refresh_life, provider_session, presented_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16, {now} - $17)",
+        );
+        let redeemed_ago = match login.sharing {
+            Sharing::Shared { redeemed_ago } => Some(millis(redeemed_ago)),
+            Sharing::Own => None,
+        };
+        self.query(SQL)
+            .bind(&grant.id.0[..])
+            .bind(&grant.issuer)
+            .bind(&grant.client_id)
+            .bind(&grant.identity.subject)
+            .bind(identity)
+            .bind(&grant.scopes)
+            .bind(grant.fingerprint.as_str())
+            .bind(&sealed.access)
+            .bind(sealed.refresh.as_ref())
+            .bind(sealed.id.as_ref())
+            .bind(grant.tokens.expires_at.0)
+            .bind(millis(grant.tokens.lifetime))
+            .bind(at.0)
+            .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
+            .bind(grant.tokens.refresh_life.map(millis))
+            .bind(grant.provider_session.as_ref())
+            .bind(redeemed_ago)
+            .execute()
+            .await?;
         Ok(())
     }
 
