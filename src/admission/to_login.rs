@@ -34,7 +34,8 @@ impl Admission {
     }
 
     /// Sends a browser that must sign in where it belongs: a page navigation to the provider and back to its page, silently if its
-    /// session is to go on with a new grant. Where the rule takes users of several providers, they choose. Anything else is told where a login begins, because a redirect would reach no person.
+    /// session is to go on with a new grant. Where the rule takes users of several providers, they choose. Anything else is told where a
+    /// login begins, because a redirect would reach no person.
     pub async fn send_to_login(
         &self,
         exchange: &Exchange,

@@ -175,11 +175,8 @@ impl SignIn {
         let session =
             Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
-        let sharing = || match shares_token {
-            true => Sharing::Shared { redeemed_ago: login.since_code.elapsed() },
-            false => Sharing::Own,
-        };
-        let Some(saved) = self.parts.with_patience(|| self.parts.store.save_login(&grant, &target, sharing(), now)).await? else {
+        let sharing = if shares_token { Sharing::Shared { since_code: login.since_code } } else { Sharing::Own };
+        let Some(saved) = self.parts.with_patience(|| self.parts.store.save_login(&grant, &target, sharing, now)).await? else {
             let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
             self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
             return Ok(None);

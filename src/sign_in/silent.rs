@@ -51,8 +51,8 @@ impl SignIn {
         self.provider.supports_prompt_none()
     }
 
-    /// Whether a grant was obtained with other settings than the current ones, or its claims were last read by others. A claim that the settings name since comes with a token
-    /// refresh, and for a grant without a refresh token only with a new grant.
+    /// Whether a grant was obtained with other settings than the current ones, or its claims were last read by others. A claim that the
+    /// settings name since comes with a token refresh, and for a grant without a refresh token only with a new grant.
     pub fn has_changed_since(&self, grant: &Grant) -> bool {
         grant.fingerprint != *self.provider.fingerprint()
             || self.provider.has_read_otherwise(&grant.identity)

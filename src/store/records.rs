@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     client_registration::ClientRegistration,
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     grant::{AttemptId, Fingerprint, GrantId, Rotation},
     history::{Event, Kind},
     identity::Identity,
@@ -90,15 +90,15 @@ pub struct HandedOver {
 }
 
 /// How many live refresh tokens a provider keeps for one user and client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Sharing {
     /// One for each login.
     Own,
     /// One for all logins. A login without a refresh token joins the user's grant, and a login with one moves all sessions of the
     /// user to its own grant.
     Shared {
-        /// How long ago the login's code was presented, with which the provider may have ended the user's other grants.
-        redeemed_ago: Duration,
+        /// Runs since the login's code was presented, with which the provider may have ended the user's other grants.
+        since_code: Stopwatch,
     },
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     client_registration::ClientRegistration,
-    clock::{Timestamp, millis},
+    clock::{Stopwatch, Timestamp, millis},
     grant::GrantId,
     seal::KeyRing,
     session::{Opener, Session, SessionHash},
@@ -63,10 +63,10 @@ impl Connection<'_> {
     /// Writes a login within a transaction, which is to be rolled back after `None`.
     async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let mut has_token = login.sealed.refresh.is_some();
-        if let Sharing::Shared { redeemed_ago } = login.sharing {
+        if let Sharing::Shared { since_code } = login.sharing {
             self.lock_user(login.grant).await?;
             // A code that was presented after this login's has ended its token, though that login was saved before.
-            has_token = has_token && !self.was_overtaken(login.grant, redeemed_ago).await?;
+            has_token = has_token && !self.was_overtaken(login.grant, since_code).await?;
         }
         let joined = if has_token { None } else { self.join_grant(login).await? };
         let grant = joined.unwrap_or(login.grant.id);
@@ -102,8 +102,8 @@ impl Connection<'_> {
                 (*hash, Vec::new(), moved)
             }
         };
-        if has_token && let Sharing::Shared { redeemed_ago } = login.sharing {
-            followers.extend(self.take_sessions_over(login.grant, redeemed_ago).await?);
+        if has_token && let Sharing::Shared { since_code } = login.sharing {
+            followers.extend(self.take_sessions_over(login.grant, since_code).await?);
         }
         followers.extend(tokens);
         Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, followers)))
@@ -129,8 +129,9 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether another login of the user, whose token nobody has presented since, presented its code less than `redeemed_ago`.
-    async fn was_overtaken(&mut self, grant: &NewGrant, redeemed_ago: Duration) -> Result<bool, StoreError> {
+    /// Whether another login of the user, whose token nobody has presented since, presented its code later than this one. The wait for
+    /// the user's lock is a part of the time since.
+    async fn was_overtaken(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<bool, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT 1 AS one FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND id <> $4 AND generation = 0 \
              AND presented = 0 AND ended_reason IS NULL AND refresh_token IS NOT NULL AND presented_at > {now} - $5 LIMIT 1",
@@ -141,7 +142,7 @@ impl Connection<'_> {
             .bind(&grant.client_id)
             .bind(&grant.identity.subject)
             .bind(&grant.id.0[..])
-            .bind(millis(redeemed_ago));
+            .bind(millis(since_code.elapsed()));
         Ok(overtakes.fetch_optional().await?.is_some())
     }
 
@@ -197,7 +198,7 @@ impl Connection<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16, {now} - $17)",
         );
         let redeemed_ago = match login.sharing {
-            Sharing::Shared { redeemed_ago } => Some(millis(redeemed_ago)),
+            Sharing::Shared { since_code } => Some(millis(since_code.elapsed())),
             Sharing::Own => None,
         };
         self.query(SQL)
@@ -338,7 +339,7 @@ impl Connection<'_> {
     ///
     /// A session whose grant had ended before is left: a login elsewhere does not bring it back to life. One whose refresh token was
     /// refused since the login's code was presented ended by this login.
-    async fn take_sessions_over(&mut self, grant: &NewGrant, redeemed_ago: Duration) -> Result<Vec<SessionHash>, StoreError> {
+    async fn take_sessions_over(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<Vec<SessionHash>, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
              WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
@@ -351,7 +352,7 @@ impl Connection<'_> {
             .bind(&grant.issuer)
             .bind(&grant.client_id)
             .bind(&grant.identity.subject)
-            .bind(millis(redeemed_ago.saturating_add(MAX_PASSING)))
+            .bind(millis(since_code.elapsed().saturating_add(MAX_PASSING)))
             .fetch_all()
             .await?;
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()

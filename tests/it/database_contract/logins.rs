@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evergate::{
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     grant::{EndReason, GrantId, Rotation},
     session::SessionHash,
     store::{Fence, LoginTarget, Sharing},
@@ -54,7 +54,7 @@ contract! {
         second.tokens.refresh = None;
         let shared = session_of(second.id);
         let target = LoginTarget::New { session: shared.clone(), replaces: None };
-        let saved = store.save_login(&second, &target, Sharing::Shared { redeemed_ago: Duration::ZERO }, Timestamp(1000)).await.unwrap().unwrap();
+        let saved = store.save_login(&second, &target, Sharing::Shared { since_code: Stopwatch::start() }, Timestamp(1000)).await.unwrap().unwrap();
         assert_eq!((saved.grant, saved.renewable), (grant.id, true));
         assert!(store.grant(second.id).await.unwrap().is_none(), "what it brought is not kept");
         let ended = store.end_session(first.hash).await.unwrap().unwrap();
@@ -70,14 +70,14 @@ contract! {
         let mut second = new_grant();
         second.tokens.refresh = None;
         let target = LoginTarget::New { session: session_of(second.id), replaces: None };
-        let saved = store.save_login(&second, &target, Sharing::Shared { redeemed_ago: Duration::ZERO }, Timestamp(1000)).await.unwrap().unwrap();
+        let saved = store.save_login(&second, &target, Sharing::Shared { since_code: Stopwatch::start() }, Timestamp(1000)).await.unwrap().unwrap();
         assert_eq!((saved.grant, saved.renewable), (second.id, false));
     }
     a_shared_login_that_brings_a_token_takes_the_users_sessions_over(store) {
         let (older, session) = login(&store).await;
         let newer = new_grant();
         let target = LoginTarget::New { session: session_of(newer.id), replaces: None };
-        store.save_login(&newer, &target, Sharing::Shared { redeemed_ago: Duration::ZERO }, Timestamp(1000)).await.unwrap().unwrap();
+        store.save_login(&newer, &target, Sharing::Shared { since_code: Stopwatch::start() }, Timestamp(1000)).await.unwrap().unwrap();
         assert_eq!(store.session(session).await.unwrap().unwrap().grant, newer.id);
         assert!(store.grant(older).await.unwrap().is_some(), "a renewal under way may still want its row");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergate::{
     client_registration::ClientRegistration,
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     grant::{AttemptId, EndReason, Fingerprint, GrantId, Rotation},
     history::{self, Event},
     identity::Identity,
@@ -45,8 +45,8 @@ pub(super) async fn everything(url: &str, older: &str) {
 
 async fn logins_and_sessions(store: &Store) {
     let (grant, session) = login(store, "user-7", true, Sharing::Own, None).await;
-    let (_, shared) = login(store, "user-7", true, Sharing::Shared { redeemed_ago: Duration::ZERO }, Some(session)).await;
-    login(store, "user-7", false, Sharing::Shared { redeemed_ago: Duration::ZERO }, None).await;
+    let (_, shared) = login(store, "user-7", true, Sharing::Shared { since_code: Stopwatch::start() }, Some(session)).await;
+    login(store, "user-7", false, Sharing::Shared { since_code: Stopwatch::start() }, None).await;
     let existing = LoginTarget::Existing(shared);
     store.save_login(&new_grant("user-7", false), &existing, Sharing::Own, AT).await.unwrap().unwrap();
     assert!(store.session(shared).await.unwrap().is_some() && store.successor(session).await.unwrap().is_some());
