@@ -1,4 +1,4 @@
-"""A Debian in the cache, in which releases for musl are built: it has rustc with its sources, and a C compiler for musl.
+"""A Debian in the cache, in which releases for musl are built: it has rustc with its sources, and C compilers for both machines.
 
 The Debian of the machine may be older than what Evergate needs, and Debian packages no standard library for musl, so that is built too.
 """
@@ -11,21 +11,23 @@ import subprocess
 from packages import debian_packages
 from world import CACHE, REPOSITORY, Skip
 
-ROOT = CACHE / "musl-1"
+ROOT = CACHE / "musl-2"
 PACKAGES = [
     "rustc", "cargo", "rust-src", "gcc", "libc6-dev", "make", "cmake", "perl", "python3", "git", "dpkg-dev", "ca-certificates",
-    "musl-dev",
+    "musl-dev:amd64", "musl-dev:arm64", "gcc-aarch64-linux-gnu",
 ]
 # The standard library unwinds with LLVM's libunwind, for which GCC's stands in. That asks glibc where a function's tables are; nothing
 # is found by a stub, so a panic, which aborts, prints no backtrace. A release has no symbols that one could show.
 UNWINDER = """
 cd "$(mktemp --directory)"
 echo 'int _dl_find_object(void *address, void *found) { (void)address; (void)found; return -1; }' >found.c
-folder=/usr/lib/x86_64-linux-musl
-gcc -O2 -c found.c
-cp "$(gcc -print-file-name=libgcc_eh.a)" $folder/libgcc_unwind.a
-ar r $folder/libgcc_unwind.a found.o
-echo "GROUP($folder/libgcc_unwind.a $(gcc -print-file-name=libgcc.a))" >$folder/libunwind.a
+for machine in x86_64 aarch64; do
+    compiler=$machine-linux-gnu-gcc folder=/usr/lib/$machine-linux-musl
+    $compiler -O2 -c found.c
+    cp "$($compiler -print-file-name=libgcc_eh.a)" $folder/libgcc_unwind.a
+    $machine-linux-gnu-ar r $folder/libgcc_unwind.a found.o
+    echo "GROUP($folder/libgcc_unwind.a $($compiler -print-file-name=libgcc.a))" >$folder/libunwind.a
+done
 """
 # Only this command sees the mounts, and they end with it.
 INSIDE = """
@@ -65,8 +67,8 @@ def install():
     if os.getuid() != 0:
         raise Skip("only root can make a Debian and mount in it")
     if os.uname().machine != "x86_64":
-        raise Skip("the compiler is that of x86-64")
-    debian_packages({"debootstrap": "debootstrap"})
+        raise Skip("the compilers are those of x86-64")
+    debian_packages({"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"})
     if ROOT.exists():
         return ROOT
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,7 @@ def install():
     done = inside(unfinished, f"""
         # A mirror may be some weeks behind; what it has is signed all the same.
         echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/99mirror
+        dpkg --add-architecture arm64
         apt-get update -qq
         apt-get install -y -qq --no-install-recommends {" ".join(PACKAGES)}
         apt-get clean

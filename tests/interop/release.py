@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a release consists of: the bill of materials, the signature, and with RELEASE_BUILDS=1 (an hour or more) the builds themselves.
 
-These are two builds for this machine, which are compared, and one for x86-64 with musl, which is run. Needs once pip, for CycloneDX's own
-schemas; the build with musl needs root, and once Debian's packages.
+These are two builds for this machine, which are compared, and one with musl for each of x86-64 and arm64, which are run: the latter under
+Debian's qemu-user-static. Needs once pip, for CycloneDX's own schemas; builds with musl need root, and once Debian's packages.
 """
 
 import json
@@ -155,6 +155,16 @@ def a_static_binary_for_x86_64_with_musl_does_what_is_asked_of_any(world):
     it_speaks_tls_with_itself(world, program)
     passes("oidc_provider.py", program, *AT_A_PROVIDER)
     passes("debian.py", program, "it_serves_behind")
+
+
+def a_static_binary_for_arm64_with_musl_does_what_is_asked_of_any(world):
+    program = unpacked(world, "aarch64", "arm64", "AArch64")
+    emulated = world.directory / "emulated"
+    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64-static {program} "$@"\n')
+    emulated.chmod(0o755)
+    the_demo_is_logged_in_to(world, emulated)
+    it_speaks_tls_with_itself(world, emulated)
+    passes("oidc_provider.py", emulated, *AT_A_PROVIDER)
 
 
 def unpacked(world, cpu, debians, readelfs):
