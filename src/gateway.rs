@@ -195,43 +195,55 @@ impl Gateway {
         }
     }
 
+    /// Answers where the request leads: at a route, or at one of our own addresses.
     async fn answer(
         &self,
         exchange: &Exchange,
         caller: &Caller,
-        (mut head, body): (request::Parts, Incoming),
+        (head, body): (request::Parts, Incoming),
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
-        let route = match destination::find(&self.parts.settings, exchange, &head)? {
+        match destination::find(&self.parts.settings, exchange, &head)? {
             Destination::Endpoint(path)
                 if endpoints::is_administration(path) && caller.entrance != self.parts.settings.administered_at =>
             {
-                return Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into()));
+                Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into()))
             }
             Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_)
                 if caller.entrance == Entrance::Administration =>
             {
-                return Err(Refusal::NoSuchPage.into());
+                Err(Refusal::NoSuchPage.into())
             }
-            Destination::Route(route) => route,
+            Destination::Route(route) => self.answer_at_route(exchange, caller, route, (head, body), trace).await,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::ForwardAuth(form) => {
                 let has_no_body = body.is_end_stream();
-                return Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await);
+                Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await)
             }
             Destination::ResourceMetadata(route) => {
                 trace.route = RouteTaken::Endpoint;
                 let response = self.parts.endpoints.resource_metadata(exchange, route);
                 let response = response.map_err(|refused| NotServed::ByEndpoint(*refused))?;
-                return Ok(for_method(exchange, response));
+                Ok(for_method(exchange, response))
             }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
                 let response =
                     Box::pin(self.parts.endpoints.respond(exchange, path, &head, body)).await.map_err(NotServed::ByEndpoint)?;
-                return Ok(for_method(exchange, response));
+                Ok(for_method(exchange, response))
             }
-        };
+        }
+    }
+
+    /// Answers with what the route's app says: the request is judged, and forwarded as its user's.
+    async fn answer_at_route(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        route: &Route,
+        (mut head, body): (request::Parts, Incoming),
+        trace: &mut Trace,
+    ) -> Result<Answered, NotServed> {
         // Its requests go from an ingress to the app, and a login would lead to nothing here.
         if !self.parts.forwarder.has_upstream(route.target) {
             return Err(Refusal::NoSuchPage.into());

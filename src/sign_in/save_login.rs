@@ -136,29 +136,8 @@ impl SignIn {
         at: LoginBrowser<'_>,
         mode: LoginMode,
     ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
-        let now = self.parts.clock.now();
-        let tokens = login.tokens;
-        let expires_at = tokens.expires_at();
-        let refresh_life = self.provider.refresh_lifetime(&tokens);
-        let grant = NewGrant {
-            id: GrantId::random(),
-            issuer: self.provider.issuer().to_owned(),
-            client_id: self.provider.client_id().to_owned(),
-            former_clients: self.provider.client_ids().skip(1).map(str::to_owned).collect(),
-            identity: login.identity,
-            scopes: tokens.scope.unwrap_or_default(),
-            fingerprint: self.provider.fingerprint().clone(),
-            provider_session: login.provider_session,
-            tokens: Tokens {
-                expires_at,
-                access: tokens.access_token,
-                refresh: tokens.refresh_token,
-                id: tokens.id_token,
-                lifetime: tokens.expires_in,
-                refresh_life,
-            },
-            opener: Opener::of(at.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()), at.client.known()),
-        };
+        let (now, since_code) = (self.parts.clock.now(), login.since_code);
+        let grant = self.new_grant(login, at);
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
         let (has_left, shares_token) = (at.has_left() && existing.is_none(), self.provider.preset().shares_refresh_tokens);
@@ -175,7 +154,7 @@ impl SignIn {
         let session =
             Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
-        let sharing = if shares_token { Sharing::Shared { since_code: login.since_code } } else { Sharing::Own };
+        let sharing = if shares_token { Sharing::Shared { since_code } } else { Sharing::Own };
         let Some(saved) = self.parts.with_patience(|| self.parts.store.save_login(&grant, &target, sharing, now)).await? else {
             let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
             self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
@@ -210,6 +189,32 @@ impl SignIn {
         ended.extend(saved.replaced.iter().map(|replaced| replaced.session.hash));
         cookies.extend(self.parts.cookies.clear_former(at.headers, &ended));
         Ok(Some((saved, cookies)))
+    }
+
+    /// What is saved of a login.
+    fn new_grant(&self, login: VerifiedLogin, at: LoginBrowser<'_>) -> NewGrant {
+        let tokens = login.tokens;
+        let expires_at = tokens.expires_at();
+        let refresh_life = self.provider.refresh_lifetime(&tokens);
+        NewGrant {
+            id: GrantId::random(),
+            issuer: self.provider.issuer().to_owned(),
+            client_id: self.provider.client_id().to_owned(),
+            former_clients: self.provider.client_ids().skip(1).map(str::to_owned).collect(),
+            identity: login.identity,
+            scopes: tokens.scope.unwrap_or_default(),
+            fingerprint: self.provider.fingerprint().clone(),
+            provider_session: login.provider_session,
+            tokens: Tokens {
+                expires_at,
+                access: tokens.access_token,
+                refresh: tokens.refresh_token,
+                id: tokens.id_token,
+                lifetime: tokens.expires_in,
+                refresh_life,
+            },
+            opener: Opener::of(at.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()), at.client.known()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Prometheus metrics. One cheap handle is passed to whoever counts; there is no global registry.
 
+mod counted;
 mod labels;
 mod providers;
 pub mod reference;
@@ -10,73 +11,20 @@ mod timers;
 use std::sync::Arc;
 use std::time::Instant;
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+use prometheus_client::encoding::text::encode;
 
-use labels::{Cached, Class, Operation, Outcome, RouteClass, SPAN_DROPPED, SPAN_EXPORTED, UserEnd, Voice};
-use providers::{ProviderLabel, ProviderMetrics};
+use counted::{Counted, STATUS_CLASSES};
+use labels::{Outcome, RouteClass, UserEnd};
+use providers::ProviderLabel;
 
+#[cfg(test)]
+pub(crate) use counted::USER_END_SOURCES;
 pub use labels::Record;
-use timers::seconds;
 pub use timers::{ProviderTimer, RouteMetrics, StoreTimer};
 
 /// The metrics of one process; cloning shares them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Inner>, ProviderLabel);
-
-#[derive(Debug)]
-struct Inner {
-    registry: Registry,
-    requests: [Counter; 5],
-    request_seconds: Histogram,
-    route_seconds: Family<RouteClass, Histogram, fn() -> Histogram>,
-    logouts: Counter,
-    user_ends: Family<UserEnd, Counter>,
-    bearer_tokens: Family<Outcome, Counter>,
-    app_tokens: Family<Outcome, Counter>,
-    kept_posts: Family<Outcome, Counter>,
-    trace_spans: Family<Outcome, Counter>,
-    providers: ProviderMetrics,
-    store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
-    store_failures: Family<Operation, Counter>,
-    store_listener_connected: Gauge,
-    store_writable: Gauge,
-    encryption_keys_missing: Gauge,
-    cache_loads: [Counter; 2],
-    cache_entries: [Gauge; 2],
-    store_voices: Family<Voice, Gauge>,
-    served_from_memory: Counter,
-    store_rollbacks: Counter,
-    put_right: [Counter; 2],
-    remembered: [Gauge; 2],
-    sessions: Gauge,
-    sessions_with_refresh_token: Gauge,
-    certificate_expiry: Gauge,
-    client_certificate_expiry: Gauge,
-    is_config_in_force: Gauge,
-    config_in_force_since: Gauge,
-}
-
-/// What can become of a bearer token.
-const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
-/// What can become of a request of an app's job for a token.
-const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
-/// Who may order that a user's sessions end: the names of `EndSource` in `session`, whose test compares them.
-pub(crate) const USER_END_SOURCES: [&str; 5] =
-    ["front_channel_logout", "provider", "global_token_revocation", "scim", "security_event"];
-/// What can become of an order to end a user's sessions.
-const USER_END_OUTCOMES: [&str; 4] = ["ok", "unrecorded", "failed", "ignored"];
-/// What can become of a form that met the end of its session.
-const KEPT_POST_OUTCOMES: [&str; 8] = ["kept", "sent", "discarded", "nobody", "too_large", "broke_off", "full", "unavailable"];
-/// How changes in the store are heard of.
-const VOICES: [&str; 2] = ["notifications", "polling"];
-/// The kinds of [`Record`], in its order.
-const RECORDS: [&str; 2] = ["session", "grant"];
-
-const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub struct Metrics(Arc<Counted>, ProviderLabel);
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -87,166 +35,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Metrics at zero, of the providers with these names.
     pub fn for_providers(names: &[&str]) -> Self {
-        let mut registry = Registry::with_prefix("evergate");
-        let providers = ProviderMetrics::register(names, &mut registry);
-        let by_class = Family::<Class, Counter>::default();
-        let requests = STATUS_CLASSES.map(|status| by_class.get_or_create(&Class { status }).clone());
-        let (loads, entries) = (Family::<Cached, Counter>::default(), Family::<Cached, Gauge>::default());
-        let remembered = Family::<Cached, Gauge>::default();
-        let put_right = Family::<Cached, Counter>::default();
-        let inner = Inner {
-            requests,
-            cache_loads: RECORDS.map(|record| loads.get_or_create(&Cached { record }).clone()),
-            served_from_memory: Counter::default(),
-            store_rollbacks: Counter::default(),
-            remembered: RECORDS.map(|record| remembered.get_or_create(&Cached { record }).clone()),
-            put_right: RECORDS.map(|record| put_right.get_or_create(&Cached { record }).clone()),
-            cache_entries: RECORDS.map(|record| entries.get_or_create(&Cached { record }).clone()),
-            request_seconds: seconds(),
-            route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
-            logouts: Counter::default(),
-            user_ends: Family::default(),
-            bearer_tokens: Family::default(),
-            app_tokens: Family::default(),
-            kept_posts: Family::default(),
-            trace_spans: Family::default(),
-            providers,
-            store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
-            store_failures: Family::default(),
-            store_listener_connected: Gauge::default(),
-            store_writable: Gauge::default(),
-            encryption_keys_missing: Gauge::default(),
-            store_voices: Family::default(),
-            sessions: Gauge::default(),
-            sessions_with_refresh_token: Gauge::default(),
-            certificate_expiry: Gauge::default(),
-            client_certificate_expiry: Gauge::default(),
-            is_config_in_force: Gauge::default(),
-            config_in_force_since: Gauge::default(),
-            registry: Registry::default(),
-        };
-        registry.register("requests", "Requests by class of status", by_class);
-        registry.register_with_unit(
-            "request",
-            "Time until the head of the response",
-            Unit::Seconds,
-            inner.request_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "http_server_request_duration",
-            "Time until the head of the response, by route and class of status",
-            Unit::Seconds,
-            inner.route_seconds.clone(),
-        );
-        registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
-        for source in USER_END_SOURCES {
-            for outcome in USER_END_OUTCOMES {
-                drop(inner.user_ends.get_or_create(&UserEnd { source, outcome }));
-            }
-        }
-        registry.register(
-            "user_ends",
-            "Orders from outside to end a user's sessions, by their source and by what became of them",
-            inner.user_ends.clone(),
-        );
-        // An alert on a rate needs the zero before the first event.
-        for outcome in BEARER_OUTCOMES {
-            drop(inner.bearer_tokens.get_or_create(&Outcome { outcome }));
-        }
-        registry.register("bearer_tokens", "Requests with a bearer token, by what became of it", inner.bearer_tokens.clone());
-        for outcome in APP_TOKEN_OUTCOMES {
-            drop(inner.app_tokens.get_or_create(&Outcome { outcome }));
-        }
-        registry.register("app_tokens", "Requests of apps' jobs for a token, by what became of them", inner.app_tokens.clone());
-        for outcome in KEPT_POST_OUTCOMES {
-            drop(inner.kept_posts.get_or_create(&Outcome { outcome }));
-        }
-        registry.register(
-            "kept_posts",
-            "Forms that met the end of their session, by what became of them",
-            inner.kept_posts.clone(),
-        );
-        for outcome in [SPAN_EXPORTED, SPAN_DROPPED] {
-            drop(inner.trace_spans.get_or_create(&Outcome { outcome }));
-        }
-        registry.register("trace_spans", "Spans of traces (OpenTelemetry), by what became of them", inner.trace_spans.clone());
-        registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
-        registry.register("store_failures", "Calls to the store that failed, by operation", inner.store_failures.clone());
-        registry.register(
-            "store_listener_connected",
-            "Whether this replica hears of the changes that others make in the store",
-            inner.store_listener_connected.clone(),
-        );
-        registry.register(
-            "store_writable",
-            "Whether the store takes writes, as this replica sees it",
-            inner.store_writable.clone(),
-        );
-        registry.register(
-            "encryption_keys_missing",
-            "How many keys that stored tokens need are not among this replica's",
-            inner.encryption_keys_missing.clone(),
-        );
-        registry.register("session_cache_loads", "Records that were not in memory and were asked of the store", loads);
-        registry.register(
-            "store_outage_served",
-            "Requests that were served from memory because the store could not be asked",
-            inner.served_from_memory.clone(),
-        );
-        registry.register(
-            "store_rollbacks",
-            "How often the database was found to be older than what was committed",
-            inner.store_rollbacks.clone(),
-        );
-        registry.register(
-            "store_remembered",
-            "Renewed grants and ended sessions that this replica would put right in an older database",
-            remembered,
-        );
-        registry.register("store_put_right", "Records that an older database had lost and were put right", put_right);
-        registry.register("session_cache_entries", "Records in memory", entries);
-        for voice in VOICES {
-            drop(inner.store_voices.get_or_create(&Voice { voice }));
-        }
-        registry.register(
-            "store_announcements",
-            "Whether this replica hears of changes by this voice",
-            inner.store_voices.clone(),
-        );
-        registry.register(
-            "sessions",
-            "Sessions in the store; beyond 4096 an estimate, with a standard error of 1.6 %",
-            inner.sessions.clone(),
-        );
-        registry.register(
-            "sessions_with_refresh_token",
-            "Those whose grant can be renewed; beyond 1024 an estimate, within 2.2 % of all sessions",
-            inner.sessions_with_refresh_token.clone(),
-        );
-        registry.register_with_unit(
-            "certificate_expiry_timestamp",
-            "When the first of the served certificates expires; 0 without TLS",
-            Unit::Seconds,
-            inner.certificate_expiry.clone(),
-        );
-        registry.register_with_unit(
-            "client_certificate_expiry_timestamp",
-            "When the first expires of the certificates that Evergate presents as a client and of the CA bundles that it trusts, as it has read them; 0 without any",
-            Unit::Seconds,
-            inner.client_certificate_expiry.clone(),
-        );
-        registry.register(
-            "config_last_reload_successful",
-            "Whether the settings that were read last are in force",
-            inner.is_config_in_force.clone(),
-        );
-        registry.register_with_unit(
-            "config_last_reload_success_timestamp",
-            "Since when the settings are in force",
-            Unit::Seconds,
-            inner.config_in_force_since.clone(),
-        );
-        Self(Arc::new(Inner { registry, ..inner }), ProviderLabel::default())
+        Self(Arc::new(Counted::at_zero(names)), ProviderLabel::default())
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Metrics, Record, StoreTimer, VOICES,
+    Metrics, Record, StoreTimer,
+    counted::VOICES,
     labels::{Operation, Voice},
 };
 
