@@ -90,11 +90,15 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// Whether the provider refuses, and would refuse the same again: a client error (RFC 9110 section 15.5) that is not about
-    /// client authentication or the request rate.
+    /// client authentication or the request rate, nor somebody else's, as a firewall's, who knows no error codes.
     pub fn is_final(&self) -> bool {
         let Self::Token(TokenFailure::Refused { status, code, .. }) = self else { return false };
         let is_about_client = matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client"));
-        status.is_client_error() && !is_about_client && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
+        let is_anothers = code.is_none() && *status != StatusCode::BAD_REQUEST;
+        status.is_client_error()
+            && !is_about_client
+            && !is_anothers
+            && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
     }
 
     /// Whether the same login may succeed a moment later without anybody fixing anything.

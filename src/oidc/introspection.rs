@@ -13,6 +13,7 @@ use super::{
     http::{FetchError, HttpResponse},
     id_token::time,
     issuer::IssuerMatch,
+    token_call::error_code,
 };
 use crate::{jose::JsonObject, secret::Secret, telemetry::logs::causes};
 
@@ -106,7 +107,10 @@ fn read(response: Result<HttpResponse, FetchError>) -> Introspection {
         Ok(response) => response,
         Err(error) => return Introspection::Unavailable(causes(&error)),
     };
-    if response.status.is_server_error() || response.status == StatusCode::TOO_MANY_REQUESTS {
+    // A page of maintenance, a firewall's refusal or a redirect is not the provider's answer.
+    let is_anothers = response.status.is_redirection() || response.status == StatusCode::FORBIDDEN;
+    let is_away = response.status.is_server_error() || response.status == StatusCode::TOO_MANY_REQUESTS;
+    if is_away || (is_anothers && error_code(&response.body).is_none()) {
         return Introspection::Unavailable(format!("status {}", response.status));
     }
     if !response.status.is_success() {
@@ -142,11 +146,12 @@ mod tests {
             (200, "[]"),
             (200, ""),
             (401, r#"{"active":true}"#),
-            (403, ""),
+            (403, r#"{"error":"access_denied"}"#),
+            (400, ""),
         ] {
             assert!(matches!(judged(status, body), Introspection::Inconclusive(_)), "{status} {body}");
         }
-        for status in [500, 503, 429] {
+        for status in [500, 503, 429, 403, 302] {
             assert!(matches!(judged(status, r#"{"active":true}"#), Introspection::Unavailable(_)), "{status}");
         }
     }

@@ -191,7 +191,7 @@ pub enum RefreshIntrospection {
 pub struct ErrorRule {
     /// The status; `None` matches any.
     pub status: Option<StatusCode>,
-    /// The `error` member.
+    /// The `error` member; empty: a response without one.
     pub code: &'static str,
     /// The meaning.
     pub meaning: ErrorMeaning,

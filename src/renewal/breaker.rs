@@ -183,7 +183,7 @@ impl Breaker {
         state.client_refused |= class == FailureClass::Config(ConfigScope::Client);
         let pause = match class {
             FailureClass::Config(_) => CONFIG_PAUSE,
-            FailureClass::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
+            FailureClass::Retry(Some(wait)) => wait.max(FIRST_PAUSE),
             FailureClass::Retry(None) | FailureClass::Ambiguous | FailureClass::Dead => {
                 back_off(state.failures, FIRST_PAUSE, MAX_BACKOFF)
             }

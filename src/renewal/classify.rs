@@ -51,8 +51,8 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
         }
         // A success response that cannot be parsed was a success.
         TokenFailure::Unusable(_) => FailureClass::Ambiguous,
-        TokenFailure::Refused { status, code: Some(code), retry_after, .. }
-            if let Some(means) = meaning_by_rules(rules, *status, code) =>
+        TokenFailure::Refused { status, code, retry_after, .. }
+            if let Some(means) = meaning_by_rules(rules, *status, code.as_deref().unwrap_or_default()) =>
         {
             match means {
                 ErrorMeaning::Dead => FailureClass::Dead,
@@ -64,7 +64,7 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
         }
         TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
             // The `error` of a failing server does not show what the server did.
-            Some(_) | None if status.is_server_error() => by_status(*status, *retry_after),
+            Some(_) | None if let Some(class) = by_server_failure(*status, *retry_after) => class,
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => FailureClass::Dead,
             Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => {
                 FailureClass::Config(ConfigScope::Client)
@@ -72,7 +72,12 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
             Some("invalid_request" | "invalid_scope") => FailureClass::Config(ConfigScope::Grant),
             Some("temporarily_unavailable" | "slow_down") => FailureClass::Retry(*retry_after),
             Some("server_error") => FailureClass::Ambiguous,
-            Some(_) | None => by_status(*status, *retry_after),
+            Some(_) | None if let Some(class) = by_status(*status, *retry_after) => class,
+            // An unknown error must neither end a grant nor pause the others.
+            Some(_) => FailureClass::Config(ConfigScope::Grant),
+            // RFC 6749 section 5.2 requires a code of the token endpoint. A maintenance page, a firewall's refusal and a redirect are
+            // somebody else's words, and say nothing about the grant.
+            None => FailureClass::Retry(*retry_after),
         },
     }
 }
@@ -87,16 +92,23 @@ fn meaning_by_rules(rules: &[ErrorRule], status: StatusCode, code: &str) -> Opti
     rules.iter().find(fits).map(|rule| rule.meaning)
 }
 
-fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass {
+/// The class of a server that fails.
+fn by_server_failure(status: StatusCode, retry_after: Option<Duration>) -> Option<FailureClass> {
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => FailureClass::Retry(retry_after),
-        StatusCode::REQUEST_TIMEOUT => FailureClass::Ambiguous,
-        status if status.is_server_error() => FailureClass::Ambiguous,
-        StatusCode::UNAUTHORIZED => FailureClass::Config(ConfigScope::Client),
+        StatusCode::SERVICE_UNAVAILABLE => Some(FailureClass::Retry(retry_after)),
+        status => status.is_server_error().then_some(FailureClass::Ambiguous),
+    }
+}
+
+/// The class of those refusals whose status says enough.
+fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Option<FailureClass> {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(FailureClass::Retry(retry_after)),
+        StatusCode::REQUEST_TIMEOUT => Some(FailureClass::Ambiguous),
+        StatusCode::UNAUTHORIZED => Some(FailureClass::Config(ConfigScope::Client)),
         // There is no token endpoint at this address. Discovery looks for a new one.
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => FailureClass::Retry(None),
-        // An unknown error must neither end a grant nor pause the others.
-        _ => FailureClass::Config(ConfigScope::Grant),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Some(FailureClass::Retry(None)),
+        _ => None,
     }
 }
 
@@ -171,8 +183,8 @@ pub(super) fn is_rate_limited(failure: &TokenFailure) -> bool {
     }
 }
 
-/// Whether the response to a dummy refresh token says nothing about real ones: a proper refusal, or status 500, with which some
-/// providers respond to a token that they cannot parse, unless this one is known to refuse dummies properly.
+/// Whether the response to a dummy refresh token says nothing about real ones: a proper refusal, or status 500 or 400 without a code, with
+/// which some providers respond to a token that they cannot parse or do not know, unless this one is known to refuse dummies properly.
 pub(super) fn is_inconclusive(failure: &TokenFailure, class: FailureClass, rejects_dummies: bool) -> bool {
     match class {
         FailureClass::Dead | FailureClass::Config(ConfigScope::Grant) => true,
@@ -180,7 +192,11 @@ pub(super) fn is_inconclusive(failure: &TokenFailure, class: FailureClass, rejec
             !rejects_dummies
                 && matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
         }
-        FailureClass::Config(ConfigScope::Client) | FailureClass::Retry(_) => false,
+        FailureClass::Retry(_) => {
+            !rejects_dummies
+                && matches!(failure, TokenFailure::Refused { status, code: None, .. } if *status == StatusCode::BAD_REQUEST)
+        }
+        FailureClass::Config(ConfigScope::Client) => false,
     }
 }
 

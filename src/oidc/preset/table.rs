@@ -362,6 +362,7 @@ pub const PRESETS: &[Preset] = &[
         lists_refresh_token_grant: false,
         // It refuses a token with 400 and no body, which says nothing about why: it pauses the grant and ends none. A used token
         // revokes the others.
+        error_rules: &[ErrorRule { status: Some(StatusCode::BAD_REQUEST), code: "", meaning: ErrorMeaning::Grant }],
         ..GENERIC
     },
     GENERIC,

@@ -219,14 +219,15 @@ fn safe_code(code: &str) -> String {
     code.chars().filter(|character| character.is_ascii_graphic()).take(64).collect()
 }
 
-/// `Retry-After` in either of its forms (RFC 9110 section 10.2.3), [`MAX_RETRY_AFTER`] at most.
+/// `Retry-After` in either of its forms (RFC 9110 section 10.2.3), [`MAX_RETRY_AFTER`] at most. None and a moment that has passed name no
+/// time at all: a provider that says so in an outage must not be asked without a pause.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(date(headers)?).unwrap_or_default(),
     };
-    Some(wait.min(MAX_RETRY_AFTER))
+    Some(wait.min(MAX_RETRY_AFTER)).filter(|wait| !wait.is_zero())
 }
 
 /// The response's `Date`: an HTTP date is compared to the provider's own clock, which may differ from this machine's.

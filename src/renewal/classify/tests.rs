@@ -108,14 +108,17 @@ fn every_answer_of_the_standard_has_its_class() {
         (400, "unsupported_grant_type", CLIENT),
         (400, "invalid_request", GRANT),
         (400, "invalid_scope", GRANT),
-        (400, "", GRANT),
+        (400, "", RETRY),
+        (403, "", RETRY),
+        (403, "never_heard_of", GRANT),
+        (418, "", RETRY),
         (400, "never_heard_of", GRANT),
         (200, "never_heard_of", GRANT),
         (401, "", CLIENT),
         (404, "", FailureClass::Retry(None)),
         (405, "", FailureClass::Retry(None)),
         (410, "", FailureClass::Retry(None)),
-        (302, "", GRANT),
+        (302, "", RETRY),
         (429, "", RETRY),
         (503, "", RETRY),
         (400, "temporarily_unavailable", RETRY),
@@ -128,6 +131,26 @@ fn every_answer_of_the_standard_has_its_class() {
     ];
     for (status, code, expected) in cases {
         assert_eq!(refused("generic", status, code), expected, "{status} {code}");
+    }
+}
+
+#[test]
+fn what_a_dummy_is_told_is_no_word_about_real_tokens_unless_the_provider_knows_how_to_refuse_one() {
+    let told = |status: u16, code: Option<&str>| {
+        let failure = TokenFailure::Refused {
+            status: StatusCode::from_u16(status).unwrap(),
+            code: code.map(str::to_owned),
+            description: None,
+            retry_after: None,
+        };
+        [false, true].map(|rejects| is_inconclusive(&failure, classify(&failure, &[]), rejects))
+    };
+    assert_eq!(told(400, Some("invalid_grant")), [true, true]);
+    for status in [400, 500] {
+        assert_eq!(told(status, None), [true, false], "{status}");
+    }
+    for status in [302, 401, 403, 404, 429, 503] {
+        assert_eq!(told(status, None), [false, false], "{status}");
     }
 }
 

@@ -138,7 +138,9 @@ fn retry_after_is_read_in_both_forms_and_bounded() {
     };
     assert_eq!(retry_after(&headers("120")), Some(Duration::from_secs(120)));
     assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 10:00:30 GMT")), Some(Duration::from_secs(30)));
-    assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 09:00:00 GMT")), Some(Duration::ZERO));
+    for passed in ["Mon, 23 Nov 2026 09:00:00 GMT", "0"] {
+        assert_eq!(retry_after(&headers(passed)), None, "{passed} is no time at all");
+    }
     assert_eq!(retry_after(&headers("99999999")), Some(MAX_RETRY_AFTER));
     assert_eq!(retry_after(&headers("soon")), None);
 }
