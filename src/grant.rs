@@ -77,6 +77,8 @@ pub struct Grant {
     /// Since when ID tokens of token refreshes cannot be verified. Meanwhile the identity is the last verified one, and the
     /// access token may be another user's, so it is not forwarded.
     pub unverified_since: Option<Timestamp>,
+    /// The user's session at the provider (`sid`) that it was given in, where it is known.
+    pub provider_session: Option<Box<str>>,
     /// The key that one of the tokens is encrypted under, if this process does not have it. The access token may be empty then.
     pub missing_key: Option<KeyId>,
     /// Why the grant ended, once it has.
@@ -167,6 +169,7 @@ impl Grant {
             retry_at: None,
             refused: None,
             unverified_since: None,
+            provider_session: None,
             missing_key: None,
             ended: None,
         }

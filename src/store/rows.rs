@@ -55,6 +55,7 @@ pub(super) struct GrantRow {
     pub(super) retry_at: Option<i64>,
     pub(super) refused_code: Option<String>,
     pub(super) unverified_since: Option<i64>,
+    pub(super) provider_session: Option<String>,
     pub(super) ended_reason: Option<String>,
     pub(super) ended_code: Option<String>,
 }
@@ -90,6 +91,7 @@ impl GrantRow {
             retry_at: row.get("retry_at")?,
             refused_code: row.get("refused_code")?,
             unverified_since: row.get("unverified_since")?,
+            provider_session: row.get("granted_session")?,
             ended_reason: row.get("ended_reason")?,
             ended_code: row.get("ended_code")?,
         })
@@ -136,12 +138,14 @@ impl GrantRow {
             renewed_at: Timestamp(self.renewed_at),
             rotation: Rotation::parse(&self.rotation).ok_or(StoreError::Malformed("rotation class"))?,
             presented: self.presented,
-            presented_ago: self.presented_ago.map(duration),
+            // The database's clock has been set back since: how long ago it was nobody knows.
+            presented_ago: self.presented_ago.filter(|ago| *ago >= 0).map(duration),
             refresh_until: self.refresh_until.map(Timestamp),
             intent,
             retry_at: self.retry_at.map(Timestamp),
             refused: self.refused_code,
             unverified_since: self.unverified_since.map(Timestamp),
+            provider_session: self.provider_session.map(Box::from),
             ended,
         })
     }

@@ -88,7 +88,7 @@ const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, g
     grants.created_at AS granted_at, grants.renewed_at, grants.generation, grants.rotation, grants.presented, \
     {now} - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.retry_at, grants.refused_code, grants.unverified_since, \
-    grants.ended_reason, grants.ended_code";
+    grants.provider_session AS granted_session, grants.ended_reason, grants.ended_code";
 
 const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at, sessions.last_seen, grants.issuer, \
     grants.client_id, substr(grants.refresh_token, 1, 5) AS refresh_token_head, sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \

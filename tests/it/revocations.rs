@@ -88,6 +88,27 @@ async fn where_a_revocation_ends_a_whole_session_at_the_provider_none_that_is_in
 }
 
 #[tokio::test]
+async fn a_logout_during_a_renewal_revokes_the_new_token_although_its_user_has_another_browser() {
+    let world = World::start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("other"));
+    let other = world.signed_in().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("own"));
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    world.clock.advance(Duration::from_secs(301));
+    let waiting = tokio::spawn({
+        let visitor = visitor.copy();
+        async move { visitor.fetch("/").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    sign_out(&visitor).await;
+    world.idp.behave(Endpoint::Refresh);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "the logout wins");
+    sooner_or_later(&world, "both of its tokens are revoked", async || world.idp.revoked().len() == 2).await;
+    assert!(other.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
 async fn the_refresh_token_of_a_session_that_reached_its_limit_is_revoked() {
     let mut world = World::build().set("session_duration", "1h").start().await;
     world.idp.log_in_as(user("bob"));

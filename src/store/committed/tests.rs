@@ -47,6 +47,7 @@ fn row(generation: i64) -> GrantRow {
         retry_at: None,
         refused_code: None,
         unverified_since: None,
+        provider_session: None,
         ended_reason: None,
         ended_code: None,
     }
@@ -66,9 +67,9 @@ fn a_row_has_lost_what_this_replica_saw_committed_of_it() {
     assert!(committed.lost(&GrantRow { presented: 1, ..row(3) }).is_none());
     assert!(committed.lost(&GrantRow { refresh_token_head: None, ..row(3) }).is_none(), "nobody can present it");
     assert!(committed.lost(&row(4)).is_none() && committed.lost(&ended("outcome_unknown")).is_none());
-    committed.lease_expired(ID, AttemptId([8; 16]));
+    committed.lease_expires(ID, AttemptId([8; 16]), Duration::ZERO);
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Intent(intent)) if intent.lease_left() > LEASE / 2));
-    committed.lease_expired(ID, ATTEMPT);
+    committed.lease_expires(ID, ATTEMPT, Duration::ZERO);
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Intent(intent)) if intent.lease_left().is_zero()));
     committed.renewed(ID, ATTEMPT, |presented| Some(renewal(4, presented?)));
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Renewal(renewal)) if renewal.refresh == b"presented"));
