@@ -260,7 +260,7 @@ impl Renewer {
     /// The longest time that a token refresh takes, until its outcome is saved.
     pub fn longest_finish(&self) -> Duration {
         let longest = self.engines.iter().map(|engine| engine.provider.token_timeout()).max().unwrap_or_default();
-        longest + attempt::SAVING
+        longest + recovery::SAVING
     }
 }
 

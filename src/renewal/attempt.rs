@@ -14,7 +14,7 @@ use super::{
     engine::Engine,
     outcome::{CallTiming, Presentation},
     pending::Write,
-    recovery::{self, MAX_INTENT_AGE, Plan, Recovery, recover},
+    recovery::{self, MAX_INTENT_AGE, Plan, Recovery, SAVING, recover},
     result::Outcome,
     slots::Slot,
 };
@@ -24,13 +24,12 @@ use crate::{
     grant::{AttemptId, Grant, GrantId},
     history::Event,
     oidc::Introspection,
+    seal::SealError,
     secret::Secret,
     store::{Change, ExpiredAttempt, NewIntent, StoreError},
     telemetry::logs::causes,
 };
 
-/// Time for introspection before, and for saving after, the longest token call. The lease covers all three.
-pub(super) const SAVING: Duration = Duration::from_secs(15);
 /// While another replica holds the intent, the row is read again after this long even without a change notification.
 const RECHECK: Duration = Duration::from_millis(250);
 /// Every so many rounds of waiting, it is checked whether the holder is alive.
@@ -104,7 +103,9 @@ impl Engine {
         let (mut changes, mut rounds) = (self.store.changes(), 0);
         // The grant as the request had it is good enough to plan by, if a token is just to be presented: the intent is written only
         // if the row is the same.
-        let is_plain = recovery::plan(&known, generation) == Plan::Present && !self.store.knows_more_of(id, generation);
+        let is_plain = recovery::plan(&known, generation) == Plan::Present
+            && !self.store.knows_more_of(id, generation)
+            && !decision::is_misdated(&known, self.clock.now());
         let mut known = is_plain.then_some(known);
         loop {
             let read = match known.take() {
@@ -125,7 +126,7 @@ impl Engine {
                 Plan::KeyMissing => return Ok(Outcome::Unavailable(RECHECK)),
                 Plan::WaitFor(attempt) => {
                     rounds += 1;
-                    self.wait_for_holder(&mut changes, id, attempt, rounds).await?;
+                    self.wait_for_holder(&mut changes, &grant, attempt, rounds).await?;
                     continue;
                 }
                 Plan::RetryAfter(attempt) => match self.recover(&grant, attempt).await? {
@@ -133,6 +134,9 @@ impl Engine {
                     Recovered::Abandoned => continue,
                     Recovered::NotYet(wait) => return Ok(Outcome::Unavailable(wait)),
                 },
+                Plan::Present if decision::is_misdated_by_another(&grant, self.clock.now()) => {
+                    return Ok(Outcome::Renewed(grant));
+                }
                 Plan::Present => TokenUse::First,
             };
             if self.store.holds_tokens_back() {
@@ -148,16 +152,26 @@ impl Engine {
         }
     }
 
-    /// Decides on the token of an attempt whose lease has expired, by what is known of the provider.
+    /// What is to be done about the grant's refresh token after an attempt of unknown outcome, by what is known of the provider, which
+    /// must be ready.
+    async fn recovery(&self, grant: &Grant) -> Result<Recovery, StoreError> {
+        Ok(recover(self.observed.rotation(grant).await?, grant, self.provider.supports_introspection()))
+    }
+
+    /// How long an intent of this replica holds others back.
+    fn lease(&self) -> Duration {
+        self.provider.token_timeout() + SAVING
+    }
+
+    /// Decides on the token of an attempt whose lease has expired.
     async fn recover(self: &Arc<Self>, grant: &Grant, attempt: AttemptId) -> Result<Recovered, StoreError> {
         if !self.provider.is_ready() {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
-        Ok(match recover(self.observed.rotation(grant).await?, grant, self.provider.supports_introspection()) {
+        Ok(match self.recovery(grant).await? {
             Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
-            Recovery::Settle(wait) => Recovered::NotYet(wait),
             Recovery::GiveUp => {
                 self.abandon_attempt(grant, attempt).await?;
                 Recovered::Abandoned
@@ -192,7 +206,7 @@ impl Engine {
         token_use: TokenUse,
         slot: Slot<'_>,
     ) -> Result<Option<Outcome>, StoreError> {
-        let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
+        let (id, attempt, lease) = (grant.id, AttemptId::random(), self.lease());
         let (generation, retry_at, expired) = (grant.generation, grant.retry_at, token_use.follows());
         // From before the intent is written: a store that is slow to say so may have written it long ago.
         let begun = Stopwatch::start();
@@ -201,6 +215,20 @@ impl Engine {
             Ok(None) => {
                 self.breaker.withdraw();
                 return Ok(None);
+            }
+            // The intent is written, and nobody will present the token: left behind, it would suggest that somebody has.
+            Err(StoreError::Sealed(error)) => {
+                self.breaker.withdraw();
+                let release = Write::Release(retry_at, grant.refused.clone());
+                self.pending.save_with_retry(id, attempt, release).await?;
+                return match error {
+                    // The tokens have been sealed anew since the grant was read. Read again, it tells that the key is missing.
+                    SealError::UnknownKey(_) => Ok(None),
+                    SealError::NoKey | SealError::BadKey(_) | SealError::Malformed | SealError::Altered => {
+                        tracing::warn!(grant.id = %id, %error, "the refresh token of a grant cannot be opened");
+                        Err(error.into())
+                    }
+                };
             }
             Err(error) => {
                 self.breaker.withdraw();
@@ -294,14 +322,15 @@ impl Engine {
                     self.breaker.withdraw();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
                     let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);
-                    self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(Some(now.plus(pause)))).await?;
+                    let write = Write::ExpireLease { retry_at: Some(now.plus(pause)), settling: Duration::ZERO };
+                    self.pending.save_with_retry(grant.id, attempt, write).await?;
                     return Ok(Some(self.wait_outcome(pause)));
                 }
                 record("introspection_unavailable");
             }
         }
         self.breaker.withdraw();
-        self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
+        self.pending.save_with_retry(grant.id, attempt, Write::EXPIRED).await?;
         self.abandon_attempt(grant, attempt).await?;
         Ok(Some(self.read_outcome(grant).await?))
     }
@@ -311,32 +340,27 @@ impl Engine {
     async fn wait_for_holder(
         &self,
         changes: &mut broadcast::Receiver<Change>,
-        id: GrantId,
+        grant: &Grant,
         attempt: AttemptId,
         round: u32,
     ) -> Result<(), StoreError> {
-        if round.is_multiple_of(ROUNDS_TO_CHECK)
-            && self.store.knows_who_lives()
-            && self.store.expire_dead_owners_lease(id, attempt).await?
-        {
-            tracing::info!(grant.id = %id, "the lease of a dead replica's token refresh was expired");
+        let is_checked = round.is_multiple_of(ROUNDS_TO_CHECK) && self.store.knows_who_lives();
+        if is_checked && self.expire_dead_owners_lease(grant, attempt).await? {
+            tracing::info!(grant.id = %grant.id, "the lease of a dead replica's token refresh was expired");
             return Ok(());
         }
-        wait_for_change(changes, id).await;
+        wait_for_change(changes, grant.id).await;
         Ok(())
     }
 
-    /// Ends a grant whose last attempt's outcome stays unknown.
-    pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
-        if self.store.abandon_attempt(grant.id, attempt).await? {
-            self.record_outcome(grant, "ambiguous", "outcome_unknown");
-            tracing::warn!(
-                grant.id = %grant.id, oidc.issuer = grant.issuer,
-                "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
-                 the browser will sign in again by itself"
-            );
+    /// Expires the lease of an attempt whose replica is dead. Not before it is known whether the provider supports introspection: a
+    /// token that is introspected must be settled.
+    async fn expire_dead_owners_lease(&self, grant: &Grant, attempt: AttemptId) -> Result<bool, StoreError> {
+        if !self.provider.is_ready() {
+            return Ok(false);
         }
-        Ok(())
+        let left = recovery::expirable_lease(self.recovery(grant).await?);
+        self.store.expire_dead_owners_lease(grant.id, attempt, left, self.lease()).await
     }
 
     /// Reads what has become of a grant since it was `known`, as an outcome.

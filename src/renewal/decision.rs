@@ -61,8 +61,11 @@ const LAST_SECONDS: Duration = Duration::from_secs(5);
 /// How long an identity stays as a replica with other settings has read it.
 const BETWEEN_REPLICAS: Duration = Duration::from_secs(60);
 
-/// A longer recorded pause than this comes from a clock that was wrong.
-const MAX_PAUSE: Duration = Duration::from_secs(600);
+/// How much the clocks of replicas may differ without one of them taking what another has dated for the work of a wrong clock.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
+
+/// A longer recorded pause than this comes from a clock that was wrong. The longest is that of a provider's `Retry-After`, ten minutes.
+const MAX_PAUSE: Duration = Duration::from_secs(600).saturating_add(CLOCK_TOLERANCE);
 
 /// Decides; `in_trouble` says whether the last token refreshes failed.
 pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
@@ -85,9 +88,7 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         return decide_outdated(grant, now, in_trouble);
     }
     let left = grant.expires_at.since(now);
-    // More than the token's whole lifetime is left: a clock was wrong when the expiry was recorded.
-    let misdated = left > grant.lifetime;
-    if left > background_window(grant, settings) && !misdated {
+    if left > background_window(grant, settings) && !is_misdated(grant, now) {
         return serve(false, false);
     }
     let paused = pause(grant, now).is_some();
@@ -109,6 +110,18 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         RemainingUse::None if paused && grant.refused.is_some() => Decision::Refused,
         RemainingUse::None => Decision::RefreshFirst,
     }
+}
+
+/// Whether more than the token's whole lifetime is left: a clock was wrong when the expiry was recorded.
+pub(super) fn is_misdated(grant: &Grant, now: Timestamp) -> bool {
+    grant.expires_at.since(now) > grant.lifetime.saturating_add(CLOCK_TOLERANCE)
+}
+
+/// Whether a grant that has just been read, and that is misdated by this replica's clock, was refreshed a moment ago by the database's.
+/// Of two replicas whose clocks are so far apart each would date it in a way that has the other refresh it at every request.
+pub(super) fn is_misdated_by_another(grant: &Grant, now: Timestamp) -> bool {
+    let is_new = grant.generation > 0 && grant.presented_ago.is_some_and(|ago| ago < BETWEEN_REPLICAS);
+    is_new && is_misdated(grant, now)
 }
 
 /// Decides for somebody who needs the access token to live for `lasting` from now, or for half of its lifetime if that is less: more

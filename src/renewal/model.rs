@@ -11,9 +11,12 @@
 //! - a grant ends as dead only when the provider ended it, and with an unknown outcome only after a fault;
 //! - from every state one can be reached in which nothing is under way and nobody waits.
 //!
-//! Time is counted in [`world::TICK`]s, and may pass between any two steps. What is assumed: a provider acts within
-//! [`SETTLED`](super::recovery::SETTLED) of being asked or not at all, a token is presented at the moment at which the age of its
-//! intent is looked at, and clocks run at one speed.
+//! Time is counted in [`world::TICK`]s, and may pass between any two steps. What is assumed: a provider acts on a token call within
+//! [`SETTLED`](super::recovery::SETTLED) of its end, or not at all. The replica that makes the call ends it when the token timeout is over
+//! (one that is killed meanwhile ends nothing: the provider has the request), or it ends when its connection breaks. A token is
+//! presented at the moment at which the age of its intent is looked at, and clocks run at one speed. Where no token is introspected, a
+//! provider acts within [`SETTLED`](super::recovery::SETTLED) of being asked: in a reuse interval, because one that takes longer than
+//! the interval for one of two calls takes the later one for theft; elsewhere, because nothing depends on it.
 //!
 //! A check that cannot fail proves nothing: each [`Mutation`] breaks the protocol in one place, and the explorer must find how that
 //! goes wrong.
@@ -85,12 +88,10 @@ fn introspection_tells_a_used_token_from_one_that_is_good() {
     holds(introspecting());
 }
 
-/// A limit that is known: a row dates the first presentation alone, so that after the second one, should its replica be lost as well,
-/// nothing tells whether that request may still be under way. A provider that acts more than two seconds late can see a reuse then.
+/// The row dates the first presentation alone; each intent's lease dates its own.
 #[test]
-fn after_two_losses_a_token_may_be_asked_about_too_soon() {
-    let problem = explore(&Scenario { faults: 2, ..introspecting() }).problem.unwrap_or_default();
-    assert!(problem.contains("a used token was presented"), "the limit is gone: let two faults hold above. {problem}");
+fn after_two_losses_introspection_still_tells_a_used_token_from_one_that_is_good() {
+    holds(Scenario { faults: 2, ..introspecting() });
 }
 
 #[test]
@@ -135,6 +136,7 @@ fn each_broken_step_is_found() {
     finds(Scenario { renewals: 2, ..interval() }, Mutation::SavesWithoutGeneration, LOST);
     finds(introspecting(), Mutation::IntentNeverAges, REUSED);
     finds(introspecting(), Mutation::IntrospectsAtOnce, REUSED);
+    finds(introspecting(), Mutation::ExpiresUnsettledLeases, REUSED);
     finds(introspecting(), Mutation::NoLease, REUSED);
     finds(
         scenario(RefreshTokenRotation::SingleUse, Habit::SingleUse),

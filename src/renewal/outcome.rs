@@ -182,7 +182,7 @@ impl Engine {
             if !refusal_is_conclusive(rotation, is_repeated) {
                 // The earlier attempt, whose response was lost, may have rotated the token.
                 self.store.enqueue_event(event.because("refused_when_repeated"));
-                self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
+                self.pending.save_with_retry(grant.id, attempt, Write::EXPIRED).await?;
                 self.abandon_attempt(grant, attempt).await?;
                 return self.read_outcome(grant).await;
             }
@@ -194,18 +194,18 @@ impl Engine {
         }
         self.store.enqueue_event(event);
         let pause = self.report_failure(grant, class, failure).since(now);
+        // The provider may still be processing a token that will be introspected.
+        let is_asked_about = self.provider.supports_introspection() && self.provider.rotation().may_detect_reuse();
+        let settling = if is_asked_about { SETTLED } else { Duration::ZERO };
         // If the token may be presented again only within a window, the pause must end within it.
         let pause = match class {
-            // The provider may still be processing a token that will be introspected.
-            FailureClass::Ambiguous if self.provider.supports_introspection() && self.provider.rotation().may_detect_reuse() => {
-                pause.max(SETTLED)
-            }
+            FailureClass::Ambiguous if is_asked_about => pause.max(settling),
             FailureClass::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
             FailureClass::Dead | FailureClass::Config(_) | FailureClass::Retry(_) => pause,
         };
         let retry_at = now.plus(pause);
         let write = match class {
-            FailureClass::Ambiguous => Write::ExpireLease(Some(retry_at)),
+            FailureClass::Ambiguous => Write::ExpireLease { retry_at: Some(retry_at), settling },
             FailureClass::Config(ConfigScope::Grant) => Write::Release(Some(retry_at), Some(reason)),
             // The breaker keeps the client's pause, so that it ends for all grants together.
             FailureClass::Config(ConfigScope::Client) => Write::Release(None, None),
@@ -213,6 +213,19 @@ impl Engine {
         };
         self.pending.save_with_retry(grant.id, attempt, write).await?;
         Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.wait_outcome(pause) })
+    }
+
+    /// Ends a grant whose last attempt's outcome stays unknown.
+    pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
+        if self.store.abandon_attempt(grant.id, attempt).await? {
+            self.record_outcome(grant, "ambiguous", "outcome_unknown");
+            tracing::warn!(
+                grant.id = %grant.id, oidc.issuer = grant.issuer,
+                "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
+                 the browser will sign in again by itself"
+            );
+        }
+        Ok(())
     }
 
     /// Whether a login in another browser has ended a refused grant, and taken its sessions over. Where a provider keeps one refresh
@@ -228,7 +241,12 @@ impl Engine {
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
         let registration = self.provider.registration();
-        let orphaned = OrphanedToken { registration, identity: &grant.identity, provider_session: None, reason };
+        let orphaned = OrphanedToken {
+            registration,
+            identity: &grant.identity,
+            provider_session: grant.provider_session.as_deref(),
+            reason,
+        };
         if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }

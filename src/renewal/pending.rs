@@ -27,8 +27,9 @@ pub(super) enum Write {
     /// Releases the intent, because the request certainly had no effect. With the earliest time of the next attempt, and the code
     /// of a refusal.
     Release(Option<Timestamp>, Option<String>),
-    /// Expires the intent's lease, because the outcome is unknown. With the earliest time of the next attempt.
-    ExpireLease(Option<Timestamp>),
+    /// Expires the intent's lease, because the outcome is unknown. With the earliest time of the next attempt, and how long the lease
+    /// runs on, while the provider may still be processing the call.
+    ExpireLease { retry_at: Option<Timestamp>, settling: Duration },
     /// Marks this generation's tokens as unverified since this time.
     Unverified(i64, Timestamp),
     /// Saves this generation's identity, which has been verified.
@@ -38,11 +39,14 @@ pub(super) enum Write {
 }
 
 impl Write {
+    /// Expires the intent's lease immediately, for an outcome that stays unknown.
+    pub(super) const EXPIRED: Self = Self::ExpireLease { retry_at: None, settling: Duration::ZERO };
+
     fn describe(&self) -> &'static str {
         match self {
             Self::Save(..) => "renewed tokens",
             Self::Release(..) => "a released intent",
-            Self::ExpireLease(_) => "an unknown outcome",
+            Self::ExpireLease { .. } => "an unknown outcome",
             Self::Unverified(..) => "an unverified renewal",
             Self::Identity(..) => "a verified renewal",
             Self::End(..) => "the end of a grant",
@@ -56,7 +60,9 @@ impl Write {
             Self::Release(retry_at, refused) => {
                 store.release_intent(id, attempt, *retry_at, refused.as_deref()).await.map(|()| true)
             }
-            Self::ExpireLease(retry_at) => store.expire_lease(id, attempt, *retry_at).await.map(|()| true),
+            Self::ExpireLease { retry_at, settling } => {
+                store.expire_lease(id, attempt, *retry_at, *settling).await.map(|()| true)
+            }
             Self::Unverified(generation, since) => store.mark_unverified(id, *generation, *since).await.map(|()| true),
             Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
             Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,

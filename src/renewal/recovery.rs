@@ -47,30 +47,38 @@ pub(super) fn plan(grant: &Grant, generation: i64) -> Plan {
 pub(super) enum Recovery {
     /// Present it again; with a reuse interval, only within this time after it was first presented.
     Reuse(Option<Duration>),
-    /// Introspect it.
+    /// Introspect it. It is [settled](SETTLED): the lease says so.
     Introspect,
-    /// Introspect it after this long: the request that presented it may still be under way.
-    Settle(Duration),
     /// End the grant: presenting the token again may look like theft.
     GiveUp,
 }
 
-/// How long after a token call whose client is gone the provider has processed it, or never will.
+/// How long after a token call whose client is gone the provider has processed it, or never will. A token that is introspected and
+/// active is presented again, and so must not be under way: the lease of an attempt expires no earlier. Whoever made the call dates
+/// this from its end. Of a replica that is gone nobody knows when that was, because a provider finishes what it has received: there it
+/// counts from the latest end that the call can have had.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
 /// A token is presented at most this long after its intent: well before other replicas can consider this one dead.
 pub(super) const MAX_INTENT_AGE: Duration = Duration::from_secs(3);
+/// Time for introspection before, and for saving after, the longest token call. The lease covers all three.
+pub(super) const SAVING: Duration = Duration::from_secs(15);
+/// What is left of a lease when its token call is settled, however late it began and however long it took.
+const LEFT_WHEN_SETTLED: Duration = SAVING.saturating_sub(MAX_INTENT_AGE).saturating_sub(SETTLED);
 
 /// Decides on the refresh token of a grant whose attempt's lease has expired.
 pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool) -> Recovery {
-    let ago = grant.presented_ago.unwrap_or_default();
     if may_reuse_token(class, grant) {
         return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
     }
-    // The row dates the intent; the token may have been presented up to `MAX_INTENT_AGE` later.
-    match (introspects, (MAX_INTENT_AGE + SETTLED).saturating_sub(ago)) {
-        (false, _) => Recovery::GiveUp,
-        (true, Duration::ZERO) => Recovery::Introspect,
-        (true, wait) => Recovery::Settle(wait),
+    if introspects { Recovery::Introspect } else { Recovery::GiveUp }
+}
+
+/// Returns how much may be left of a dead replica's lease when it is made to expire, if that matters: a token that is then introspected
+/// may still be under way until [`LEFT_WHEN_SETTLED`] is left.
+pub(super) fn expirable_lease(recovery: Recovery) -> Option<Duration> {
+    match recovery {
+        Recovery::Introspect => Some(LEFT_WHEN_SETTLED),
+        Recovery::Reuse(_) | Recovery::GiveUp => None,
     }
 }
 

@@ -211,13 +211,13 @@ impl Committed {
         }
     }
 
-    /// The attempt's outcome is unknown, and its lease has expired.
-    pub(super) fn lease_expired(&self, id: GrantId, attempt: AttemptId) {
+    /// The attempt's outcome is unknown, and its lease expires after `settling`.
+    pub(super) fn lease_expires(&self, id: GrantId, attempt: AttemptId, settling: Duration) {
         let mut state = self.state();
         if state.intent(&id, attempt).is_some()
             && let Some(intent) = state.grants.get_mut(&id).and_then(|known| known.intent.as_mut())
         {
-            intent.lease = Duration::ZERO;
+            intent.lease = intent.age().saturating_add(settling);
         }
     }
 

@@ -25,7 +25,7 @@ mod sweep;
 
 pub(in crate::store) use listings::PrefixRange;
 pub(in crate::store) use logins::Login;
-pub(in crate::store) use renewals::Begun;
+pub(in crate::store) use renewals::{Begun, DeadLease};
 pub(in crate::store) use revocations::{DueRevocation, NewRevocation, TokenFate};
 pub(in crate::store) use sessions::Sample;
 pub(in crate::store) use sweep::SweepStep;

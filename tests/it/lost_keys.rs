@@ -66,6 +66,27 @@ async fn while_another_replica_has_the_key_nobody_is_sent_away_for_it() {
 }
 
 #[tokio::test]
+async fn a_replica_that_lacks_the_key_of_a_token_that_was_sealed_anew_leaves_the_renewal_to_others() {
+    let (old, new) = (KeyRing::generate(), KeyRing::generate());
+    let mut world = World::build().on(Kind::Postgres).set(KEYS, &old).start().await;
+    let visitor = world.signed_in().await;
+    assert!(visitor.get("/").await.is_upstreams(), "the grant is in memory as it was sealed first");
+    world.change(&[(KEYS, &format!("{new},{old}"))]);
+    world.add_replica().await;
+    let (_, told) = world.command(&["keys", "reseal"]).await;
+    assert!(told.contains("sealed anew: 1"), "{told}");
+    world.clock.advance(EXPIRED);
+    assert!(visitor.fetch("/").await.is_upstreams(), "within the grace");
+    let there = visitor.at(world.replicas[1].address);
+    eventually("the other replica renews it", async || {
+        there.fetch("/").await;
+        there.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+    })
+    .await;
+    assert_eq!((world.idp.passes(), world.idp.calls(Endpoint::Refresh)), (1, 1), "the login alone");
+}
+
+#[tokio::test]
 async fn keys_are_rotated_without_anybody_noticing() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let (old, new) = (KeyRing::generate(), KeyRing::generate());

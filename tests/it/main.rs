@@ -26,6 +26,7 @@ mod cors;
 mod credentials;
 mod cross_origin;
 mod database_contract;
+mod dead_replicas;
 mod deployment;
 mod deprovisioning;
 mod doctor;

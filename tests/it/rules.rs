@@ -146,7 +146,7 @@ async fn a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal() {
         assert!(visitor.get("/").await.is_upstreams(), "renewed and served");
     }
     // Back to where it was: what looks as if it were of the future is neither refused nor believed for ever.
-    world.sql("UPDATE grants SET expires_at = expires_at + 7200000, renewed_at = renewed_at + 7200000").await;
+    world.sql("UPDATE grants SET expires_at = expires_at + 7200000, renewed_at = renewed_at + 7200000, presented_at = presented_at - 60000").await;
     world.sql("UPDATE sessions SET last_seen = last_seen + 7200000, created_at = created_at + 7200000").await;
     let before = world.idp.calls(Endpoint::Refresh);
     assert!(visitor.get("/").await.is_upstreams());
@@ -157,6 +157,34 @@ async fn a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal() {
     .await;
     world.clock.advance(Duration::from_secs(6 * 3600));
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "and the session ends when nobody uses it");
+}
+
+/// RF-15: somebody else answers in the provider's place: a firewall, a page of maintenance, a redirect to one.
+#[tokio::test]
+async fn a_refusal_that_is_not_the_provider_s_sends_nobody_to_a_login() {
+    for (status, headers) in [(403, vec![]), (302, vec![("location", "http://127.0.0.1:1/maintenance")]), (400, vec![])] {
+        let world = World::build().set("oidc_outage_grace", "60s").start().await;
+        let visitor = world.signed_in().await;
+        let answer = || Misbehaviour::Answer(status, "<html>".to_owned(), headers.clone());
+        world.idp.misbehave(Endpoint::Refresh, answer());
+        world.idp.misbehave(Endpoint::Probe, answer());
+        world.clock.advance(Duration::from_secs(301));
+        for _ in 0..3 {
+            assert!(visitor.get("/page").await.is_upstreams(), "{status}: served within the grace");
+        }
+        world.clock.advance(Duration::from_secs(61));
+        for reply in [visitor.get("/page").await, visitor.fetch("/").await] {
+            assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{status}: {}", reply.text());
+        }
+        world.idp.behave(Endpoint::Refresh);
+        world.idp.behave(Endpoint::Probe);
+        eventually("it comes back by itself", async || {
+            world.clock.advance(Duration::from_secs(1));
+            visitor.get("/page").await.is_upstreams()
+        })
+        .await;
+        assert_eq!(world.idp.passes(), 1, "{status}: the login alone");
+    }
 }
 
 /// RF-26: a token is copied to another row.

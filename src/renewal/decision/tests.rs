@@ -106,6 +106,8 @@ fn during_trouble_nobody_waits_who_can_be_served() {
     let soon = Some(NOW.plus(Duration::from_secs(30)));
     let backing_off = Grant { retry_at: soon, ..grant(3) };
     assert_eq!(decided(&Grant { retry_at: soon, ..grant(-1) }, false), SERVE_STALE);
+    let longest = Some(NOW.plus(Duration::from_secs(601)));
+    assert_eq!(decided(&Grant { retry_at: longest, ..grant(-1) }, false), SERVE_STALE, "ten minutes, by a clock that is ahead");
     assert_eq!(
         decided(&Grant { retry_at: Some(NOW.plus(24 * HOUR)), ..grant(-1) }, false),
         Decision::RefreshFirst,
@@ -119,7 +121,19 @@ fn during_trouble_nobody_waits_who_can_be_served() {
 #[test]
 fn a_life_longer_than_was_given_is_the_work_of_a_wrong_clock() {
     assert_eq!(decided(&grant(3600), false), SERVE);
-    assert_eq!(decided(&grant(3601), false), SERVE_AND_REFRESH);
+    assert_eq!(decided(&grant(3720), false), SERVE, "the clocks of replicas differ a little");
+    assert_eq!(decided(&grant(3721), false), SERVE_AND_REFRESH);
+}
+
+#[test]
+fn a_grant_that_another_replica_has_just_refreshed_is_not_refreshed_for_the_clock_that_dated_it() {
+    let refreshed = |left, generation, ago| {
+        is_misdated_by_another(&Grant { generation, presented_ago: Some(Duration::from_secs(ago)), ..grant(left) }, NOW)
+    };
+    assert!(refreshed(7200, 1, 59));
+    assert!(!refreshed(7200, 1, 60), "once a minute the right date is tried for");
+    assert!(!refreshed(7200, 0, 0), "a login is dated by one clock");
+    assert!(!refreshed(3600, 1, 0), "nothing is wrong with its date");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn call_steps(world: &World, scenario: &Scenario, add: &mut impl FnMut(Event, Wo
         let replied = |mut next: World, reply: Reply| {
             if call.asker.is_some() {
                 next.calls[index].reply = Some(reply);
-                next.calls[index].age = 0;
+                next.calls[index].left = 0;
             } else {
                 next.calls.remove(index);
             }

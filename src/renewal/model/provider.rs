@@ -34,8 +34,8 @@ pub(super) struct Call {
     pub(super) token: u8,
     /// Who waits for the response.
     pub(super) asker: Option<u8>,
-    /// How long ago it was sent.
-    pub(super) age: u8,
+    /// Before so many ticks have passed the provider has acted on it, or never will.
+    pub(super) left: u8,
     /// What the provider said, once it has.
     pub(super) reply: Option<Reply>,
 }

@@ -9,7 +9,9 @@ use crate::{
     grant::{AttemptId, Rotation},
     renewal::{
         classify::{FailureClass, classify},
-        recovery::{MAX_INTENT_AGE, Plan, Recovery, SETTLED, known_rotation, plan, recover, refusal_is_conclusive},
+        recovery::{
+            MAX_INTENT_AGE, Plan, Recovery, SETTLED, expirable_lease, known_rotation, plan, recover, refusal_is_conclusive,
+        },
     },
 };
 
@@ -56,7 +58,7 @@ pub(super) struct Presented {
 pub(super) enum Write {
     Save(Option<u8>),
     Release,
-    Lapse { retry: u8, abandon: bool },
+    Lapse { retry: u8, settling: u8, abandon: bool },
     End,
 }
 
@@ -111,11 +113,11 @@ pub(super) fn steps(world: &World, at: u8, scenario: &Scenario, add: &mut impl F
             } else {
                 add(
                     "hears that the token is not active",
-                    with(Process::Writing(*presented, Write::Lapse { retry: 0, abandon: true })),
+                    with(Process::Writing(*presented, Write::Lapse { retry: 0, settling: 0, abandon: true })),
                 );
             }
             if let Some(next) = world.fault() {
-                let lapse = Process::Writing(*presented, Write::Lapse { retry: 1, abandon: false });
+                let lapse = Process::Writing(*presented, Write::Lapse { retry: 1, settling: 0, abandon: false });
                 add("cannot introspect", self::with(&next, at, lapse));
             }
         }
@@ -123,7 +125,7 @@ pub(super) fn steps(world: &World, at: u8, scenario: &Scenario, add: &mut impl F
             if *age > ticks(MAX_INTENT_AGE) && !scenario.breaks(Mutation::IntentNeverAges) {
                 add("gives back an intent that is too old", with(Process::Writing(*presented, Write::Release)));
             } else {
-                add("presents the token", present(with(Process::Calling(*presented)), at, *token));
+                add("presents the token", present(with(Process::Calling(*presented)), at, *token, scenario));
             }
         }
         Process::Calling(presented) => answer(world, at, presented, scenario, add),
@@ -150,8 +152,8 @@ fn with(world: &World, at: u8, process: Process) -> World {
     next
 }
 
-fn present(mut world: World, at: u8, token: u8) -> World {
-    world.calls.push(Call { token, asker: Some(at), age: 0, reply: None });
+fn present(mut world: World, at: u8, token: u8, scenario: &Scenario) -> World {
+    world.calls.push(Call { token, asker: Some(at), left: scenario.longest_call(), reply: None });
     world.calls.sort_unstable();
     world
 }
@@ -175,7 +177,11 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
     match plan(&grant, grant.generation) {
         Plan::Ended | Plan::KeyMissing | Plan::Renewed => {}
         Plan::WaitFor(_) => {
-            if world.owner_looks_dead() {
+            let left = match scenario.breaks(Mutation::ExpiresUnsettledLeases) {
+                true => None,
+                false => expirable_lease(recover(class, &grant, scenario.introspects)),
+            };
+            if world.owner_looks_dead() && left.is_none_or(|left| row.lease_left <= ticks(left)) {
                 let mut next = world.clone();
                 next.row.iter_mut().for_each(super::row::Row::expire);
                 add("expires the lease of a dead owner", next);
@@ -189,13 +195,11 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
             let attempt = name(attempt);
             let recovery = match recover(class, &grant, scenario.introspects) {
                 _ if scenario.breaks(Mutation::AlwaysReuse) => Recovery::Reuse(None),
-                Recovery::Settle(_) if scenario.breaks(Mutation::IntrospectsAtOnce) => Recovery::Introspect,
-                recovery @ (Recovery::Reuse(_) | Recovery::Introspect | Recovery::Settle(_) | Recovery::GiveUp) => recovery,
+                recovery @ (Recovery::Reuse(_) | Recovery::Introspect | Recovery::GiveUp) => recovery,
             };
-            let is_paused = row.retry_left > 0 && !scenario.breaks(Mutation::IntrospectsAtOnce);
+            let is_paused = row.retry_left > 0;
             match recovery {
                 Recovery::GiveUp => add("finds a token of unknown fate", with(world, at, Process::Abandoning(attempt))),
-                Recovery::Settle(_) => {}
                 Recovery::Reuse(_) | Recovery::Introspect if is_paused => {}
                 Recovery::Reuse(within) => add("plans to present again", planned(Some(Follows { attempt, within }), false)),
                 Recovery::Introspect => add("plans to introspect", planned(Some(Follows { attempt, within: None }), true)),
@@ -221,7 +225,7 @@ fn write_intent(
         return;
     };
     if scenario.breaks(Mutation::IntentAfterPresentation) {
-        add("presents without an intent", present(with(world, at, Process::Calling(presented)), at, row.token));
+        add("presents without an intent", present(with(world, at, Process::Calling(presented)), at, row.token, scenario));
         return;
     }
     if !world.replicas[usize::from(at)].is_connected {
@@ -275,7 +279,8 @@ fn answer(world: &World, at: u8, presented: &Presented, scenario: &Scenario, add
         if broken.calls[index].reply.is_some() {
             broken.calls.remove(index);
         } else {
-            broken.calls[index].asker = None;
+            let call = &mut broken.calls[index];
+            (call.asker, call.left) = (None, call.left.min(ticks(SETTLED)));
             broken.calls.sort_unstable();
         }
         add("loses the connection to the provider", outcomes(&broken, Reply::Broken));
@@ -292,10 +297,12 @@ fn failure(world: &World, reply: Reply, is_repeated: bool, scenario: &Scenario) 
         {
             Write::End
         }
-        FailureClass::Dead => Write::Lapse { retry: 0, abandon: true },
+        FailureClass::Dead => Write::Lapse { retry: 0, settling: 0, abandon: true },
         FailureClass::Ambiguous => {
-            let settles = scenario.introspects && scenario.class.may_detect_reuse();
-            Write::Lapse { retry: if settles { ticks(SETTLED) } else { 0 }, abandon: false }
+            let is_asked_about = scenario.introspects && scenario.class.may_detect_reuse();
+            let settles = is_asked_about && !scenario.breaks(Mutation::IntrospectsAtOnce);
+            // There is also a pause, by the clock of the replica, which may differ from that of another.
+            Write::Lapse { retry: 0, settling: if settles { ticks(SETTLED) } else { 0 }, abandon: false }
         }
         FailureClass::Config(_) | FailureClass::Retry(_) => Write::Release,
     }
@@ -332,8 +339,8 @@ fn write_outcome(
                 }
             }
             Write::Release => row.release(attempt, name),
-            Write::Lapse { retry, abandon } => {
-                row.lapse(attempt, retry);
+            Write::Lapse { retry, settling, abandon } => {
+                row.lapse(attempt, retry, settling);
                 if abandon {
                     process = Process::Abandoning(attempt);
                 }
@@ -386,7 +393,7 @@ fn disturb(world: &World, at: u8, add: &mut impl FnMut(&'static str, World)) {
     let gone = Replica { process: Process::Dead, is_connected: true, beat_ago: replica.beat_ago, releases: None };
     let seen = std::mem::replace(&mut next.replicas[usize::from(at)], gone).beat_ago;
     if let Some(row) = next.row.as_mut().filter(|row| row.owner == Some(at)) {
-        (row.owner, row.owner_seen) = (None, seen);
+        (row.owner, row.owner_seen) = (None, Some(seen));
     }
     next.late.iter_mut().filter(|late| late.owner == Some(at)).for_each(|late| late.owner = None);
     next.calls.iter_mut().filter(|call| call.asker == Some(at)).for_each(|call| call.asker = None);

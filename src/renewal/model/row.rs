@@ -16,10 +16,10 @@ pub(super) struct Row {
     pub(super) rotation: u8,
     pub(super) attempt: Option<u8>,
     pub(super) last_attempt: Option<u8>,
-    /// The replica that holds the intent; `None` once it is gone.
+    /// The replica that holds the intent; `None` once it is gone, or has said that its call has ended.
     pub(super) owner: Option<u8>,
     /// How long ago an owner that is gone had its last heartbeat.
-    pub(super) owner_seen: u8,
+    pub(super) owner_seen: Option<u8>,
     pub(super) lease_left: u8,
     pub(super) presented: u8,
     pub(super) presented_ago: Option<u8>,
@@ -57,7 +57,7 @@ impl Row {
             attempt: None,
             last_attempt: None,
             owner: None,
-            owner_seen: 0,
+            owner_seen: None,
             lease_left: 0,
             presented: 0,
             presented_ago: None,
@@ -99,7 +99,9 @@ impl Row {
             // Two replicas can take turns for ever, and more than a few are not told apart.
             self.presented = (self.presented + 1).min(4);
         }
-        (self.attempt, self.owner, self.owner_seen, self.lease_left) = (Some(begin.attempt), begin.owner, 0, scenario.lease());
+        let owner_seen = if begin.owner.is_none() { Some(0) } else { None };
+        (self.attempt, self.lease_left) = (Some(begin.attempt), scenario.lease());
+        (self.owner, self.owner_seen) = (begin.owner, owner_seen);
         true
     }
 
@@ -130,15 +132,15 @@ impl Row {
     pub(super) fn release(&mut self, attempt: u8, name: u8) {
         if self.attempt == Some(attempt) {
             self.attempt = (self.presented > 1).then_some(name);
-            (self.owner, self.owner_seen, self.lease_left, self.retry_left) = (None, 0, 0, 0);
+            (self.owner, self.owner_seen, self.lease_left, self.retry_left) = (None, None, 0, 0);
             self.presented -= 1;
         }
     }
 
-    /// `lapse_renewal`.
-    pub(super) fn lapse(&mut self, attempt: u8, retry: u8) {
+    /// `expire_lease`.
+    pub(super) fn lapse(&mut self, attempt: u8, retry: u8, settling: u8) {
         if self.attempt == Some(attempt) {
-            (self.lease_left, self.retry_left) = (0, retry);
+            (self.owner, self.owner_seen, self.lease_left, self.retry_left) = (None, None, settling, retry);
         }
     }
 
@@ -157,7 +159,8 @@ impl Row {
     /// `end_grant`, fenced by the attempt.
     pub(super) fn end(&mut self, attempt: u8) {
         if self.attempt == Some(attempt) && self.ended.is_none() {
-            (self.ended, self.attempt, self.owner, self.lease_left) = (Some(EndReason::Dead), None, None, 0);
+            (self.ended, self.attempt) = (Some(EndReason::Dead), None);
+            (self.owner, self.owner_seen, self.lease_left) = (None, None, 0);
         }
     }
 }

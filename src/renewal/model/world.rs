@@ -10,11 +10,14 @@ use super::{
 use crate::{
     grant::Rotation,
     oidc::RefreshTokenRotation,
-    renewal::recovery::{MAX_INTENT_AGE, SETTLED},
+    renewal::recovery::{MAX_INTENT_AGE, Recovery, SETTLED, expirable_lease},
 };
 
 /// The unit of the model's time.
 pub(super) const TICK: Duration = Duration::from_millis(2500);
+/// In ticks, how long a replica waits for the provider: longer than it takes to be taken for dead, so that neither this nor [`SETTLED`] can
+/// stand for it.
+const TOKEN_TIMEOUT: u8 = 3;
 /// As `store/replica.rs` has it, less the second that may lie between two beats.
 const DEAD_AFTER: Duration = Duration::from_secs(6 - 1);
 
@@ -42,6 +45,8 @@ pub(super) enum Mutation {
     IntentNeverAges,
     /// A token is asked about while the request that presented it may be under way.
     IntrospectsAtOnce,
+    /// The lease of a dead replica expires although the provider may still be processing its call.
+    ExpiresUnsettledLeases,
     /// An intent has no lease: it counts as expired at once.
     NoLease,
     /// The refusal of a token that was presented before ends the grant as dead.
@@ -70,13 +75,19 @@ pub(super) struct Scenario {
 impl Scenario {
     /// The lease: longer than a token may be at hand and a call under way. In the code, the longest token call and `SAVING`.
     pub(super) fn lease(&self) -> u8 {
-        if self.introspects { ticks(MAX_INTENT_AGE) + ticks(SETTLED) + 1 } else { 2 }
+        let left = expirable_lease(Recovery::Introspect).map_or(0, ticks);
+        if self.introspects { ticks(MAX_INTENT_AGE) + self.longest_call() + left } else { 2 }
+    }
+
+    /// In how many ticks the provider has acted on a token call, or never will, if nobody is known to have ended it. Nothing depends on
+    /// more than [`SETTLED`] where no token is introspected.
+    pub(super) fn longest_call(&self) -> u8 {
+        if self.introspects { TOKEN_TIMEOUT + ticks(SETTLED) } else { ticks(SETTLED) }
     }
 
     /// Ages of presentations that nothing tells apart from older ones: as few as possible, so that there are few states.
     fn oldest(&self) -> u8 {
-        let interval = if let Habit::ReuseInterval(interval) = self.habit { interval } else { 0 };
-        interval.max(if self.introspects { ticks(MAX_INTENT_AGE + SETTLED) + 1 } else { 0 })
+        if let Habit::ReuseInterval(interval) = self.habit { interval } else { 0 }
     }
 
     pub(super) fn breaks(&self, mutation: Mutation) -> bool {
@@ -136,14 +147,16 @@ impl World {
     /// Whether the replica that holds the intent is taken for dead by others.
     pub(super) fn owner_looks_dead(&self) -> bool {
         let Some(row) = &self.row else { return false };
-        let seen = row.owner.map_or(row.owner_seen, |owner| self.replicas[usize::from(owner)].beat_ago);
-        row.attempt.is_some() && row.lease_left > 0 && seen >= ticks(DEAD_AFTER)
+        let seen = row.owner.map_or(row.owner_seen, |owner| Some(self.replicas[usize::from(owner)].beat_ago));
+        row.attempt.is_some() && row.lease_left > 0 && seen.is_some_and(|seen| seen >= ticks(DEAD_AFTER))
     }
 
-    /// Time passes, unless the provider has to act before. That a lease expires which a replica holds that reaches the store is a
+    /// Time passes, unless the provider has to act before, or the replica that waits for it has waited long enough. That a lease expires which a replica holds that reaches the store is a
     /// fault: its process stood still.
     pub(super) fn tick(&self, scenario: &Scenario) -> Option<Self> {
-        if self.calls.iter().any(|call| call.reply.is_none() && call.age + 1 >= ticks(SETTLED)) {
+        let is_over =
+            |call: &Call| call.left <= 1 || (scenario.introspects && call.asker.is_some() && call.left <= ticks(SETTLED));
+        if self.calls.iter().any(|call| call.reply.is_none() && is_over(call)) {
             return None;
         }
         let owner = self.row.as_ref().filter(|row| row.lease_left == 1).and_then(|row| row.owner);
@@ -153,11 +166,10 @@ impl World {
             row.lease_left = row.lease_left.saturating_sub(1);
             row.retry_left = row.retry_left.saturating_sub(1);
             row.presented_ago = row.presented_ago.map(|ago| (ago + 1).min(scenario.oldest()));
-            row.owner_seen =
-                if row.attempt.is_some() && row.owner.is_none() { (row.owner_seen + 1).min(ticks(DEAD_AFTER)) } else { 0 };
+            row.owner_seen = row.owner_seen.map(|seen| (seen + 1).min(ticks(DEAD_AFTER)));
         }
-        for call in &mut next.calls {
-            call.age = if call.reply.is_none() { call.age + 1 } else { 0 };
+        for call in next.calls.iter_mut().filter(|call| call.reply.is_none()) {
+            call.left -= 1;
         }
         next.provider.tick(scenario.oldest());
         for replica in &mut next.replicas {

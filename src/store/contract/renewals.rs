@@ -1,5 +1,7 @@
 //! The steps of a token refresh (renewal), each one statement that is committed on its own.
 
+use std::time::Duration;
+
 use super::Store;
 use crate::{
     client_registration::ClientRegistration,
@@ -12,9 +14,12 @@ use crate::{
         operation::Operation,
         replica::DEAD_AFTER,
         sealing::{self, SealedTokens},
-        statements::Begun,
+        statements::{Begun, DeadLease},
     },
 };
+
+/// How much longer than those of this replica the leases of others may be, whose provider may be given more time.
+const LEASE_TOLERANCE: Duration = Duration::from_secs(120);
 
 /// How often a renewal is written to a row that other replicas put right meanwhile.
 const MAX_WRITES: u32 = 3;
@@ -36,8 +41,8 @@ impl Store {
     /// ([`Store::holds_tokens_back`]), from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
     ///
     /// # Errors
-    /// The intent may have been written, unless [`StoreError::nothing_was_written`]; [`Store::release_intent`] releases it if it
-    /// was.
+    /// [`StoreError::Sealed`]: the intent is written, and the token cannot be opened. Otherwise the intent may have been written, unless
+    /// [`StoreError::nothing_was_written`]. [`Store::release_intent`] releases it.
     pub async fn begin_renewal(&self, id: GrantId, intent: NewIntent) -> Result<Option<Secret>, StoreError> {
         if self.holds_tokens_back() {
             return Ok(None);
@@ -155,26 +160,43 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the lease of an attempt whose outcome is unknown expire immediately. The next attempt is not made before `retry_at`.
+    /// Makes the lease of an attempt whose outcome is unknown, and whose token call has ended, expire after `settling`. The next attempt
+    /// is not made before `retry_at` either, which is by this replica's clock and not by the database's.
     ///
     /// # Errors
     /// The lease expires by itself then.
-    pub async fn expire_lease(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.committed.lease_expired(id, attempt);
-        self.call(Operation::ExpireLease, |connection| Box::pin(connection.expire_lease(id, attempt, retry_at))).await?;
+    pub async fn expire_lease(
+        &self,
+        id: GrantId,
+        attempt: AttemptId,
+        retry_at: Option<Timestamp>,
+        settling: Duration,
+    ) -> Result<(), StoreError> {
+        self.committed.lease_expires(id, attempt, settling);
+        self.call(Operation::ExpireLease, |connection| Box::pin(connection.expire_lease(id, attempt, retry_at, settling)))
+            .await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
 
-    /// Makes the lease of `attempt` expire if the replica that holds it is dead, by its heartbeat and the database's clock.
-    /// `false`: the replica lives, or something else happened first.
+    /// Makes the lease of `attempt` expire if the replica that holds it is dead, by its heartbeat and the database's clock, and if no
+    /// more than `left` of it is left, where that is given. `own` is the lease of this replica's own intents: one that runs on for much
+    /// longer was dated before the database's clock was set back, and is dated anew. `false`: the lease has not expired by this.
     ///
     /// # Errors
     /// The lease expires by itself then.
-    pub async fn expire_dead_owners_lease(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+    pub async fn expire_dead_owners_lease(
+        &self,
+        id: GrantId,
+        attempt: AttemptId,
+        left: Option<Duration>,
+        own: Duration,
+    ) -> Result<bool, StoreError> {
+        let longest = own.saturating_add(LEASE_TOLERANCE);
+        let limits = DeadLease { dead_after: DEAD_AFTER, left: left.unwrap_or(longest), own, longest };
         let is_expired = self
             .call(Operation::ExpireDeadOwnersLease, |connection| {
-                Box::pin(connection.expire_dead_owners_lease(id, attempt, DEAD_AFTER))
+                Box::pin(connection.expire_dead_owners_lease(id, attempt, limits))
             })
             .await?;
         if is_expired {

@@ -23,6 +23,19 @@ pub(in crate::store) enum Begun {
     LacksHeartbeat,
 }
 
+/// When the lease of an attempt is made to expire whose replica is dead.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct DeadLease {
+    /// The age of the last heartbeat at which a replica is dead.
+    pub(in crate::store) dead_after: Duration,
+    /// How much may be left of the lease.
+    pub(in crate::store) left: Duration,
+    /// The lease of this replica's own intents.
+    pub(in crate::store) own: Duration,
+    /// A longer one comes from a clock that has been set back since.
+    pub(in crate::store) longest: Duration,
+}
+
 impl Connection<'_> {
     pub(in crate::store) async fn begin_renewal(
         &mut self,
@@ -37,7 +50,7 @@ impl Connection<'_> {
              presented_at = CASE WHEN attempt IS NOT NULL AND presented > 0 THEN presented_at ELSE {now} END \
              WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
              AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= {now} \
-             AND ($6 IS NULL OR presented_at > {now} - $6))) \
+             AND ($6 IS NULL OR (presented_at > {now} - $6 AND presented_at <= {now})))) \
              AND COALESCE(retry_at, -1) = COALESCE($10, -1) \
              AND COALESCE((SELECT beats FROM replicas WHERE name = $8), 0) >= $9 \
              RETURNING refresh_token",
@@ -147,11 +160,18 @@ impl Connection<'_> {
         id: GrantId,
         attempt: AttemptId,
         retry_at: Option<Timestamp>,
+        settling: Duration,
     ) -> Result<(), StoreError> {
-        self.query("UPDATE grants SET lease_until = 0, retry_at = $3 WHERE id = $1 AND attempt = $2")
+        // Without an owner, whose death would end the lease too early.
+        const SQL: &Template = &Template::new(
+            "UPDATE grants SET lease_until = CASE WHEN $4 > 0 THEN {now} + $4 ELSE 0 END, attempt_owner = NULL, retry_at = $3 \
+             WHERE id = $1 AND attempt = $2",
+        );
+        self.query(SQL)
             .bind(&id.0[..])
             .bind(&attempt.0[..])
             .bind(retry_at.map(|at| at.0))
+            .bind(millis(settling))
             .execute()
             .await?;
         Ok(())
@@ -171,21 +191,32 @@ impl Connection<'_> {
         &mut self,
         id: GrantId,
         attempt: AttemptId,
-        dead_after: Duration,
+        limits: DeadLease,
     ) -> Result<bool, StoreError> {
+        // A clock that was set back has dated in its future what was written before. A replica that lives corrects its heartbeat within
+        // a second, and nobody corrects a lease. What is just too long for one comparison must not be short enough for the next, a
+        // moment later: so a lease that is longer than `own`, though not than `longest`, is dated anew as well.
         const SQL: &Template = &Template::new(
-            "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner LIKE $4 || '%' \
-             AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name AND seen_at > {now} - $3)",
+            "UPDATE grants SET lease_until = CASE WHEN lease_until > {now} + $6 THEN {now} + $6 ELSE 0 END \
+             WHERE id = $1 AND attempt = $2 AND (lease_until > {now} + $7 \
+             OR (lease_until <= {now} + $5 AND attempt_owner LIKE $4 || '%' \
+             AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name \
+             AND seen_at > {now} - $3 AND seen_at < {now} + $3))) RETURNING lease_until",
         );
-        let updated = self
+        // `fetch_all`, because SQLite commits after the last row.
+        let rows = self
             .query(SQL)
             .bind(&id.0[..])
             .bind(&attempt.0[..])
-            .bind(millis(dead_after))
+            .bind(millis(limits.dead_after))
             .bind(owner_prefix(attempt))
-            .execute()
+            .bind(millis(limits.left))
+            .bind(millis(limits.own))
+            .bind(millis(limits.longest))
+            .fetch_all()
             .await?;
-        Ok(updated > 0)
+        let Some(row) = rows.first() else { return Ok(false) };
+        Ok(row.get::<i64>("lease_until")? == 0)
     }
 
     pub(in crate::store) async fn provider_knowledge(

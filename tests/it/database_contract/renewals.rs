@@ -98,13 +98,40 @@ contract! {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         assert!(!store.abandon_attempt(id, won.attempt).await.unwrap(), "not while the lease runs");
-        store.expire_lease(id, won.attempt, None).await.unwrap();
+        store.expire_lease(id, won.attempt, None, Duration::ZERO).await.unwrap();
         assert!(store.abandon_attempt(id, won.attempt).await.unwrap());
         assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
         assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none());
         assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.ended, read.generation), (None, 1));
+    }
+    a_call_that_has_ended_with_an_unknown_outcome_is_left_to_settle_by_the_databases_clock(store) {
+        let (id, _) = login(&store).await;
+        let lost = begin(&store, id, 0, LEASE, None).await.unwrap().attempt;
+        store.expire_lease(id, lost, None, Duration::from_secs(5)).await.unwrap();
+        assert!(!store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired);
+        assert!(!store.expire_dead_owners_lease(id, lost, None, LEASE).await.unwrap(), "nobody's death ends it early");
+        assert!(begin(&store, id, 0, LEASE, Some(lost)).await.is_none());
+        crate::harness::eventually::eventually("it is settled", async || begin(&store, id, 0, LEASE, Some(lost)).await.is_some()).await;
+    }
+    a_dead_replicas_lease_expires_early_though_no_earlier_than_its_call_is_settled(store) {
+        // This store has had no heartbeat.
+        let (id, _) = login(&store).await;
+        let died = begin(&store, id, 0, LEASE, None).await.unwrap().attempt;
+        let expired = async || store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired;
+        assert!(!store.expire_dead_owners_lease(id, died, Some(LEASE / 2), LEASE).await.unwrap() && !expired().await);
+        assert!(!store.expire_dead_owners_lease(id, AttemptId::random(), None, LEASE).await.unwrap() && !expired().await);
+        assert!(store.expire_dead_owners_lease(id, died, None, LEASE).await.unwrap() && expired().await);
+    }
+    a_lease_of_before_the_databases_clock_was_set_back_is_dated_anew_and_not_waited_for(store) {
+        let (id, _) = login(&store).await;
+        let died = begin(&store, id, 0, 100 * LEASE, None).await.unwrap().attempt;
+        let expired = async || store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired;
+        for left in [Some(LEASE / 2), None] {
+            assert!(!store.expire_dead_owners_lease(id, died, left, LEASE).await.unwrap() || left.is_none());
+            assert_eq!(expired().await, left.is_none(), "{left:?}");
+        }
     }
     a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
         let (id, _) = login(&store).await;

@@ -126,8 +126,8 @@ async fn renewals(store: &Store) {
     let attempt = begin(1, None, LEASE).await;
     store.release_intent(id, attempt, None, None).await.unwrap();
     let attempt = begin(1, None, LEASE).await;
-    store.expire_dead_owners_lease(id, attempt).await.unwrap();
-    store.expire_lease(id, attempt, None).await.unwrap();
+    store.expire_dead_owners_lease(id, attempt, None, LEASE).await.unwrap();
+    store.expire_lease(id, attempt, None, Duration::ZERO).await.unwrap();
     let attempt = begin(1, Some(ExpiredAttempt { attempt, within: None }), Duration::ZERO).await;
     assert!(store.abandon_attempt(id, attempt).await.unwrap());
     let identity = Identity { subject: "user-8".into(), ..Identity::default() };
