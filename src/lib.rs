@@ -27,6 +27,7 @@ pub mod administration;
 pub mod app_tokens;
 pub mod deprovisioning;
 pub mod kept_posts;
+pub mod pattern;
 pub mod personal_tokens;
 pub mod renewal;
 pub mod sign_in;

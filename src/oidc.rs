@@ -65,7 +65,7 @@ pub use error::ProviderError;
 pub use event_poll::{PollError, PollReport, Polled};
 pub use event_signature::EventError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
-pub use group_names::{GroupNames, InvalidPattern};
+pub use group_names::GroupNames;
 pub use http::FetchError;
 pub use id_token::VerifyError;
 pub use introspection::Introspection;

@@ -19,7 +19,7 @@ use crate::{
     identity::{ForwardedIdentity, Identity},
 };
 
-pub use claim_rule::{ClaimRule, ClaimTest, InvalidPattern, Pattern};
+pub use claim_rule::{ClaimRule, ClaimTest, Pattern};
 pub use cors::{Allowed, Cors, CorsSettings, RequestOrigin, ResponseMaker, is_preflight};
 pub use cross_origin::CrossOrigin;
 pub use denied::Denied;

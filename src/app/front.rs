@@ -193,6 +193,7 @@ impl Core {
         let exchange = &settings.exchange;
         Health {
             store: self.foundations.store.clone(),
+            providers: self.providers.clone(),
             certificates: self.certificates.clone(),
             draining: Arc::clone(&self.shutdown.draining),
             access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),

@@ -64,7 +64,11 @@ pub(super) const DEFAULT_TOKEN_LIFETIME: Setting = setting(
 /// How long personal access tokens may live.
 pub(super) fn personal(reader: &mut Reader<'_>) -> Option<personal_tokens::Settings> {
     let (longest, default) = (reader.positive(&MAX_TOKEN_LIFETIME), reader.positive(&DEFAULT_TOKEN_LIFETIME));
-    Some(personal_tokens::Settings { longest: longest?, default: default? })
+    let (longest, default) = (longest?, default?);
+    if default > longest {
+        reader.warn(&DEFAULT_TOKEN_LIFETIME, format!("is longer than {}, which is the lifetime then", MAX_TOKEN_LIFETIME.env()));
+    }
+    Some(personal_tokens::Settings { longest, default })
 }
 
 /// How tokens are verified.

@@ -251,10 +251,13 @@ fn strict_transport_security(reader: &mut Reader<'_>) -> Option<Option<HeaderVal
     let seconds = reader.parsed(&STRICT_TRANSPORT_SECURITY, |text| {
         text.parse::<u32>().map_err(|_| "must be a whole number of seconds".to_owned())
     })?;
-    let options = reader.list(&STRICT_TRANSPORT_SECURITY_OPTIONS);
-    if !options.iter().all(|option| matches!(option.as_str(), "includeSubDomains" | "preload")) {
+    // A directive's name has no case (RFC 6797 section 6.1).
+    let known = |option: &String| ["includeSubDomains", "preload"].into_iter().find(|known| known.eq_ignore_ascii_case(option));
+    let options = reader.list(&STRICT_TRANSPORT_SECURITY_OPTIONS).iter().map(known).collect::<Option<Vec<_>>>();
+    let options = options.unwrap_or_else(|| {
         reader.problem(&STRICT_TRANSPORT_SECURITY_OPTIONS, "must be includeSubDomains, preload or both");
-    }
+        Vec::new()
+    });
     let value = options.iter().fold(format!("max-age={seconds}"), |value, option| format!("{value}; {option}"));
     Some(HeaderValue::try_from(value).ok().filter(|_| seconds > 0))
 }

@@ -18,7 +18,7 @@ pub fn effective(raw: &Raw) -> String {
     let mut out = table::all().fold(String::new(), |mut out, key| {
         let (value, source) = match raw.given.get(key.name) {
             Some(_) if key.is_secret() => (MASKED.to_owned(), raw.given.get(key.name).map(|given| given.source.to_string())),
-            Some(given) => (given.text.clone(), Some(given.source.to_string())),
+            Some(given) => (without_passwords(&given.text), Some(given.source.to_string())),
             None => (String::new(), None),
         };
         let _infallible = writeln!(out, "{}={value}  # {}", key.env(), source.as_deref().unwrap_or("not set"));
@@ -29,13 +29,31 @@ pub fn effective(raw: &Raw) -> String {
         for key in provider_table::settings() {
             let given = provider.given.get(key.name).filter(|given| given.source != SettingSource::Default);
             if let Some(given) = given {
-                let _infallible = writeln!(out, "{} = {}", key.name, if key.is_secret() { MASKED } else { given.text.as_str() });
+                let _infallible = writeln!(
+                    out,
+                    "{} = {}",
+                    key.name,
+                    if key.is_secret() { MASKED.to_owned() } else { without_passwords(&given.text) }
+                );
             }
         }
     }
     raw.token_issuers.iter().for_each(|table| write_table(&mut out, "token_issuer", token_issuers::KEYS, table));
     raw.routes.iter().for_each(|table| write_table(&mut out, "route", routes::KEYS, table));
     out
+}
+
+/// A text without what stands before an `@` in the authority of its URLs, which may be a password, though no URL here has any use for it.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, rest| {
+        let authority = rest.find(['/', '?', '#', ',', ' ', '"']).unwrap_or(rest.len());
+        match rest.get(..authority).and_then(|authority| authority.rfind('@')).and_then(|at| rest.get(at..)) {
+            Some(host) => format!("{shown}://{MASKED}{host}"),
+            None => format!("{shown}://{rest}"),
+        }
+    })
 }
 
 /// What a table of the file says, by its known keys: an unknown one may be a secret that stands in a wrong place. Headers may be
@@ -46,7 +64,7 @@ fn write_table(out: &mut String, name: &str, keys: &[&Setting], table: &RouteTab
         let is_masked = key.is_secret() || key.name.starts_with("set_");
         let _infallible = match given {
             Ok(_) if is_masked => writeln!(out, "{} = {MASKED}", key.name),
-            Ok(text) => writeln!(out, "{} = {text}", key.name),
+            Ok(text) => writeln!(out, "{} = {}", key.name, without_passwords(text)),
             Err(wrong) => writeln!(out, "{} # {wrong}", key.name),
         };
     }
@@ -154,8 +172,9 @@ pub fn reference() -> String {
     }
     out.push_str(
         "\n## Coder's settings without effect\n\n\
-         An environment that is Coder's starts Evergate. These variables have no effect here; the start log has a line for each that\n\
-         is set.\n\n\
+         No variable of Coder's prevents the start by its name. These have no effect here; the start log has a line for each that is\n\
+         set. Of the others, two take less than Coder's: TLS versions begin with 1.2, and `CODER_PROXY_TRUSTED_ORIGINS` does not take\n\
+         every address.\n\n\
          | variables | have no effect: |\n|---|---|\n",
     );
     for entry in coder::WITHOUT_EFFECT {

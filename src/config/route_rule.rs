@@ -44,7 +44,7 @@ pub(super) const CLAIMS_MATCH: Setting = setting(
     "claims_match",
     ValueType::Map,
     "",
-    "Authorization: a table of claims, each with a regular expression (RE2 syntax) that must match the whole claim, as in `{ costcenter = \"4[0-9]+\" }`.",
+    "Authorization: a table of claims, each with a regular expression (RE2 syntax, without `\\Q`) that must match the whole claim, as in `{ costcenter = \"4[0-9]+\" }`.",
 );
 pub(super) const CLAIMS_EXIST: Setting =
     setting("claims_exist", ValueType::List, "", "Authorization: claims that a user must have, whatever they say.");
@@ -126,14 +126,14 @@ impl RouteReader<'_> {
                 let is_empty = values.is_empty() || path.is_empty();
                 if is_empty { Err("has a claim without a value".to_owned()) } else { Ok((path, ClaimTest::OneOf(values))) }
             };
-            values::map_of_lists(text)?.into_iter().map(rule).collect::<Result<Vec<_>, String>>()
+            values::map_of_lists(text)?.into_iter().map(rule).collect::<Result<Vec<_>, String>>().and_then(names_something)
         });
         let matches = self.parsed(&CLAIMS_MATCH, |text| {
             let rule = |(path, pattern): (String, String)| match Pattern::new(&pattern) {
                 Ok(pattern) => Ok((path, ClaimTest::Matches(pattern))),
                 Err(error) => Err(format!("has for {path} what {error}")),
             };
-            values::map(text)?.into_iter().map(rule).collect::<Result<Vec<_>, String>>()
+            values::map(text)?.into_iter().map(rule).collect::<Result<Vec<_>, String>>().and_then(names_something)
         });
         let exist = self.list(&CLAIMS_EXIST).into_iter().map(|path| (path, ClaimTest::Exists));
         let all = one_of.into_iter().chain(matches).flatten().chain(exist);
@@ -156,4 +156,9 @@ impl RouteReader<'_> {
             Vec::new()
         })
     }
+}
+
+/// A rule that names no claim would let everybody in.
+fn names_something<T>(rules: Vec<T>) -> Result<Vec<T>, String> {
+    if rules.is_empty() { Err("is set and names nothing".to_owned()) } else { Ok(rules) }
 }

@@ -69,5 +69,9 @@ pub(super) fn read(reader: &mut Reader<'_>, tokens: Option<&personal_tokens::Set
     let idle = reader.positive(&SESSION_DURATION);
     let absolute = reader.positive(&SESSION_MAX_DURATION);
     let disabled = reader.boolean(&DISABLE_SESSION_EXPIRY_REFRESH);
-    Some(session::Settings { idle: idle?, absolute: absolute?, sliding: !disabled?, longest_token: tokens?.longest })
+    let (idle, absolute) = (idle?, absolute?);
+    if idle > absolute {
+        reader.warn(&SESSION_DURATION, format!("is longer than {}, after which sessions end", SESSION_MAX_DURATION.env()));
+    }
+    Some(session::Settings { idle, absolute, sliding: !disabled?, longest_token: tokens?.longest })
 }

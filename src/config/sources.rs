@@ -57,23 +57,31 @@ impl Environment {
 
     /// The path of the file of settings, if there is one.
     pub fn file(&self) -> Option<String> {
-        self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty())
+        let named =
+            || self.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONFIG_PATH)).map(|(_, path)| path.clone());
+        self.config_path.clone().or_else(named).map(without_blanks).filter(|path| !path.is_empty())
     }
 
     /// Reads all settings. Unknown and unreadable settings are problems.
     pub fn read(&self, problems: &mut Problems) -> Raw {
         let path = self.file();
         let file = path.as_ref().map(|path| file::read(path, problems)).transpose();
+        let is_file_unread = file.is_err();
         let (file, mut warnings) = match file {
             Ok(file) => file.map_or_else(|| (Figment::new(), Vec::new()), |file| (file.values, file.warnings)),
             Err(message) => {
                 problems.add(CONFIG_PATH, message);
-                return Raw::default();
+                (Figment::new(), Vec::new())
             }
         };
         warnings.extend(self.judge_unknown(problems));
+        self.refuse_twice_given(problems);
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
-        let unreadable = self.refuse_not_utf8(problems);
+        let mut unreadable = self.refuse_not_utf8(problems);
+        if is_file_unread {
+            // It may have any of them, so that none is told to be missing.
+            unreadable.extend(table::all().map(|setting| setting.name));
+        }
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), table: None, problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
         let SourceReader { warnings, unreadable, problems, .. } = reader;
@@ -111,7 +119,7 @@ impl Environment {
     }
 
     fn not_utf8(&self) -> impl Iterator<Item = (&str, String, &str)> {
-        self.not_utf8.iter().filter_map(|name| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), "")))
+        self.not_utf8.iter().filter_map(|name| Some((name.as_str(), setting_name(name)?, "")))
     }
 
     /// The values of `CODER_` variables by setting name.
@@ -122,9 +130,20 @@ impl Environment {
     /// `CODER_` variables: their name, the setting's name and the value. An empty one counts as not set, because compose files
     /// pass variables through as empty.
     fn prefixed(&self) -> impl Iterator<Item = (&str, String, &str)> {
-        self.variables.iter().filter(|(name, value)| name.as_str() != CONFIG_PATH && !value.is_empty()).filter_map(
-            |(name, value)| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), value.as_str())),
-        )
+        self.variables
+            .iter()
+            .filter(|(name, value)| !name.eq_ignore_ascii_case(CONFIG_PATH) && !value.is_empty())
+            .filter_map(|(name, value)| Some((name.as_str(), setting_name(name)?, value.as_str())))
+    }
+
+    /// Reports settings that two variables give, whose names differ in case.
+    fn refuse_twice_given(&self, problems: &mut Problems) {
+        let mut names = BTreeMap::new();
+        for (name, key, _) in self.prefixed().filter(|(_, key, _)| table::is_known(key)) {
+            if let Some(other) = names.insert(key, name) {
+                problems.add(name, format!("is set together with {other}; one of them must go"));
+            }
+        }
     }
 
     /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem, and so is any of login that
@@ -159,6 +178,12 @@ impl Environment {
     }
 }
 
+/// The setting that a variable of the environment is for. Coder reads the names of its variables in any case.
+fn setting_name(variable: &str) -> Option<String> {
+    let (prefix, name) = variable.split_at_checked(ENVIRONMENT_PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(ENVIRONMENT_PREFIX).then(|| name.to_lowercase())
+}
+
 fn no_such_setting(source: &SettingSource, name: &str, near: Option<&str>, problems: &mut Problems) {
     let hint = near.map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
     problems.add(source.name(name), format!("there is no such setting{hint}"));
@@ -170,6 +195,27 @@ fn without_blanks(text: String) -> String {
     match text.trim() {
         "" => text,
         trimmed => trimmed.to_owned(),
+    }
+}
+
+/// Whether a text has quotes around it, which a shell would have taken away and an `--env-file` leaves. A list's double quotes have a
+/// meaning of their own.
+fn is_in_quotes(value_type: ValueType, text: &str) -> bool {
+    let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    match value_type {
+        ValueType::List => quoted('\''),
+        ValueType::Text => quoted('\'') || quoted('"'),
+        // What is no such value is refused by its reader, and secrets are judged by theirs.
+        ValueType::Url
+        | ValueType::Address
+        | ValueType::Bool
+        | ValueType::Number
+        | ValueType::Duration
+        | ValueType::Map
+        | ValueType::MapOfLists
+        | ValueType::Table
+        | ValueType::Secret
+        | ValueType::Secrets => false,
     }
 }
 
@@ -239,7 +285,8 @@ impl SourceReader<'_> {
             }
             (None, Some((source, value))) => {
                 let name = source.name(&file_name);
-                let text = text_of(ValueType::Text, &value).and_then(|path| match std::fs::read_to_string(&path) {
+                let path = text_of(ValueType::Text, &value).map(without_blanks);
+                let text = path.and_then(|path| match std::fs::read_to_string(&path) {
                     Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
                     Err(error) => Err(format!("the file {path} cannot be read: {error}")),
                 });
@@ -250,7 +297,16 @@ impl SourceReader<'_> {
                 let text = if key.is_secret() {
                     self.secret(key, name, text)
                 } else {
-                    text.map_or_else(|message| self.refuse(key, name, message), |text| Some(without_blanks(text)))
+                    match text.map(without_blanks) {
+                        Ok(text) => {
+                            if is_in_quotes(key.value_type, &text) {
+                                let message = "is in quotes, which are taken for a part of it".to_owned();
+                                self.warnings.push(Problem { key: name, message });
+                            }
+                            Some(text)
+                        }
+                        Err(message) => self.refuse(key, name, message),
+                    }
                 };
                 text.map(|text| Given { text, source })
             }

@@ -25,8 +25,12 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
         .map(|(_, near)| near)
 }
 
-/// How much farther a setting is whose words have another order or number, so that one with the very words is nearer.
-const LOOSE: usize = 100;
+/// How many letters may differ where it is a slip of the fingers for certain.
+const SLIP: usize = 2;
+/// How much farther a setting is that differs in more letters, so that one with the same words is nearer, and how much that is whose
+/// words have another order or number.
+const UNLIKE: usize = 100;
+const LOOSE: usize = 200;
 
 /// The distance between a name and a setting's; `None` if the name was not meant for the setting.
 fn distance(name: &str, setting: &str) -> Option<usize> {
@@ -34,7 +38,7 @@ fn distance(name: &str, setting: &str) -> Option<usize> {
     let tail = setting.split_once('_').map(|(_, tail)| tail).filter(|tail| tail.contains('_'));
     let typed = [Some(setting), tail].into_iter().flatten().filter_map(|candidate| {
         let distance = strsim::damerau_levenshtein(name, candidate);
-        (distance <= (candidate.len() / 5).max(2)).then_some(distance)
+        (distance <= (candidate.len() / 5).max(SLIP)).then_some(if distance > SLIP { UNLIKE + distance } else { distance })
     });
     let is_longer = name.strip_prefix(setting).is_some_and(|rest| rest.starts_with('_'));
     let is_rule = policy::SECTION.settings.iter().any(|rule| rule.name == setting);
@@ -43,7 +47,8 @@ fn distance(name: &str, setting: &str) -> Option<usize> {
     let words = is_longer || (has_several && has_words(setting, name));
     let loosely = names_rule || (has_several && setting.starts_with("oidc_") && has_words_anywhere(setting, name));
     let difference = name.len().abs_diff(setting.len());
-    typed.min().or_else(|| words.then_some(difference)).or_else(|| loosely.then_some(LOOSE + difference))
+    let by_words = words.then_some(SLIP + difference).or_else(|| loosely.then_some(LOOSE + difference));
+    typed.chain(by_words).min()
 }
 
 /// Whether the words of `few` are words of `many`, in the same order.
@@ -89,6 +94,7 @@ mod tests {
             ("odic_client_id", "oidc_client_id"),
             ("oidc_issuer", "oidc_issuer_url"),
             ("oidc_groups", "oidc_allowed_groups"),
+            ("oidc_role_field", "oidc_user_role_field"),
             ("allowed_groups", "oidc_allowed_groups"),
             ("email_domain", "oidc_email_domain"),
             ("email_domains", "oidc_email_domain"),
@@ -96,7 +102,7 @@ mod tests {
             ("oidc_group_allowed", "oidc_allowed_groups"),
             ("oidc_groups_allowed", "oidc_allowed_groups"),
             ("group_allowed", "oidc_allowed_groups"),
-            ("oidc_client_id_file", "oidc_client_key_file"),
+            ("oidc_client_id_file", "oidc_client_id"),
             ("oidc_client_secret_file_path", "oidc_client_secret"),
             ("pg_connection", "pg_connection_url"),
             ("acess_url", "access_url"),

@@ -29,29 +29,47 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_length = tail.find(|character: char| character.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_length);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let part = match unit {
-            "ms" => seconds(number / 1000, 1).ok_or_else(wrong)? + Duration::from_millis(number % 1000),
-            "s" => seconds(number, 1).ok_or_else(wrong)?,
-            "m" => seconds(number, 60).ok_or_else(wrong)?,
-            "h" => seconds(number, 3600).ok_or_else(wrong)?,
-            "d" => seconds(number, 86_400).ok_or_else(wrong)?,
-            "w" => seconds(number, 604_800).ok_or_else(wrong)?,
+        let is_number = |character: char| character.is_ascii_digit() || character == '.';
+        let (number, tail) = rest.split_at(rest.find(|character| !is_number(character)).ok_or_else(wrong)?);
+        let (unit, tail) = tail.split_at(tail.find(is_number).unwrap_or(tail.len()));
+        let unit = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => SECOND,
+            "m" => 60 * SECOND,
+            "h" => 3600 * SECOND,
+            "d" => 86_400 * SECOND,
+            "w" => 604_800 * SECOND,
             _ => return Err(wrong()),
         };
+        let part = nanoseconds(number, unit).filter(|part| *part <= LONGEST).ok_or_else(wrong)?;
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = tail;
     }
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
-/// So many seconds, limited to a century, so that later arithmetic on times cannot overflow.
-fn seconds(number: u64, unit: u64) -> Option<Duration> {
-    number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 366 * 86_400).map(Duration::from_secs)
+/// In nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+/// A century, so that later arithmetic on times cannot overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// The digits of a fraction that may matter, as Go has it.
+const FRACTION_DIGITS: usize = 18;
+
+/// A number of a unit (`1.5`), the unit in nanoseconds.
+fn nanoseconds(number: &str, unit: u128) -> Option<Duration> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok().map(u128::from) };
+    let whole = digits(whole).filter(|_| has_digits)?.checked_mul(unit)?;
+    let fraction = fraction.get(..FRACTION_DIGITS.min(fraction.len()))?;
+    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let total = whole.checked_add(digits(fraction)?.checked_mul(unit)? / scale)?;
+    u64::try_from(total).ok().map(Duration::from_nanos).or_else(|| {
+        let seconds = u64::try_from(total / SECOND).ok()?;
+        Some(Duration::from_secs(seconds))
+    })
 }
 
 /// A limit; 0 is no limit.
@@ -199,10 +217,17 @@ mod tests {
             ("24h0m0s", 24 * hour),
             ("500ms", Duration::from_millis(500)),
             ("0", Duration::ZERO),
+            ("1.5h", hour * 3 / 2),
+            ("0.5s", Duration::from_millis(500)),
+            (".5h", hour / 2),
+            ("1.h", hour),
+            ("10us", Duration::from_micros(10)),
+            ("10µs500ns", Duration::from_nanos(10_500)),
+            ("36500d", 24 * 36500 * hour),
         ] {
             assert_eq!(duration(text), Ok(expected), "{text}");
         }
-        for wrong in ["", "h", "10", "1x", "-1h", "1.5h", "99999999999999999999h", "9999999w", "1h x"] {
+        for wrong in ["", "h", "10", "1x", "-1h", "1.5.5h", ".h", "1,5h", "99999999999999999999h", "9999999w", "1h x"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -10,6 +10,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{
+    oidc::Providers,
     refusal::response::{json as json_response, own_headers},
     renewal::{ClientStanding, Renewer},
     sign_in::{SignIn, SignIns},
@@ -22,6 +23,8 @@ use crate::{
 pub struct Health {
     /// Must take writes.
     pub store: Store,
+    /// Are waited for at the start, for a moment.
+    pub providers: Providers,
     /// The state of the served certificates is told, where TLS is terminated here.
     pub certificates: Option<Arc<CertResolver>>,
     /// Set during a drain: unready first.
@@ -43,7 +46,7 @@ pub(super) fn alive() -> Response<Body> {
 impl Health {
     /// Whether sessions can be served.
     pub(super) fn is_ready(&self) -> bool {
-        self.store.condition() == Condition::Writable && !self.is_draining()
+        self.store.condition() == Condition::Writable && !self.is_draining() && !self.providers.are_about_to_be_known()
     }
 
     fn is_draining(&self) -> bool {
@@ -51,7 +54,7 @@ impl Health {
     }
 
     /// Readiness: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs
-    /// to notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
+    /// to notice (only a replica that starts waits a moment for it, because its first logins would fail), and whoever is not served because of a certificate or a rule would not be by another replica either.
     pub(super) fn ready(&self, sign_ins: &SignIns, renewer: &Renewer) -> Response<Body> {
         let (draining, store) = (self.is_draining(), self.store.condition());
         let ready = self.is_ready();
@@ -107,6 +110,7 @@ impl<'a> ProviderHealth<'a> {
             name: provider.name(),
             provider: if provider.is_ready() { "ok" } else { "not_reached" },
             provider_error: match (provider.is_ready(), provider.is_misconfigured()) {
+                (false, _) if provider.is_about_to_be_known() => None,
                 (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),
                 (true, _) => None,
                 (false, true) => Some("configuration"),

@@ -11,7 +11,6 @@ use super::{Provider, ProviderError, discovery::ProviderMetadata};
 use crate::secret::Secret;
 
 pub(super) use params::AuthorizationParams;
-use params::OFFLINE_ACCESS;
 
 /// What one authorization request asks for beyond the settings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +71,9 @@ impl Provider {
                 parameters.extend(hint);
                 self.push_authorization_request(&metadata, endpoint, &parameters).await
             }
+            None if metadata.lacks_pushed_authorization() => {
+                Err(ProviderError::Metadata("pushed_authorization_request_endpoint"))
+            }
             None => {
                 let mut url = metadata.authorization_endpoint.clone();
                 url.query_pairs_mut().extend_pairs(&parameters);
@@ -119,8 +121,7 @@ impl Provider {
         let metadata = self.metadata().ok()?;
         let params = &metadata.authorization_params;
         let by_parameter = params.extra.get("access_type").is_some_and(|value| value == "offline");
-        let by_scope = params.scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
-        by_scope.then_some("the scope offline_access").or_else(|| by_parameter.then_some("access_type=offline"))
+        params.asks_by_scope.then_some("the scope offline_access").or_else(|| by_parameter.then_some("access_type=offline"))
     }
 
     /// Whether every login requests its user's consent already, by the administrator's parameters.
@@ -133,7 +134,7 @@ impl Provider {
     /// repeated once consent has not helped, so that nobody has to agree at each login for nothing.
     pub fn should_prompt_for_consent(&self) -> bool {
         let Ok(metadata) = self.metadata() else { return false };
-        let might_help = metadata.supports_prompt_consent && metadata.authorization_params.requests_offline_access();
+        let might_help = metadata.supports_prompt_consent && metadata.authorization_params.asks_by_scope;
         metadata.preset.requires_prompt_consent || (might_help && !self.consent_did_not_help.load(Ordering::Relaxed))
     }
 

@@ -31,7 +31,9 @@ impl Provider {
     pub async fn run_discovery(&self) {
         let mut failures = 0_u32;
         loop {
-            match self.discover_with_keys().await {
+            let discovered = self.discover_with_keys().await;
+            self.asked.store(true, Ordering::Release);
+            match discovered {
                 Ok(()) => {
                     self.wait_for_next_discovery().await;
                     failures = 0;

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use super::{
     AuthorizationOptions, CallbackProof, Provider, ProviderError, SHORT_CALL_TIMEOUT, TokenFailure,
     discovery::{MetadataDocument, ProviderMetadata},
+    preset::{ErrorMeaning, error_meaning},
 };
 use crate::{
     clock::{Timestamp, millis},
@@ -106,11 +107,18 @@ impl Provider {
             Some("invalid_client" | "unauthorized_client" | "incorrect_client_credentials") => {
                 ClientProbe::Refused(failure.to_string())
             }
+            // Some answer so with 401, which is the client's status by RFC 6749 section 5.2.
+            Some("invalid_grant" | "bad_refresh_token") => ClientProbe::Accepted,
+            // Dex and LemonLDAP::NG call such a token an invalid request; at others that may be said of the client.
+            Some(code) if self.says_of_the_grant(*status, code) => ClientProbe::Accepted,
             _ if status.as_u16() == 401 => ClientProbe::Refused(failure.to_string()),
-            // Dex and LemonLDAP::NG call such a token an invalid request.
-            Some("invalid_grant" | "invalid_request" | "bad_refresh_token") => ClientProbe::Accepted,
             Some(_) | None => ClientProbe::Unclear(failure.to_string()),
         }
+    }
+
+    /// Whether this error is one of the grant at this provider, as its preset says.
+    fn says_of_the_grant(&self, status: StatusCode, code: &str) -> bool {
+        matches!(error_meaning(self.preset().error_rules, status, code), Some(ErrorMeaning::Dead | ErrorMeaning::Grant))
     }
 
     /// Asks for a login that shows nothing (`prompt=none`), which tells whether `redirect_uri` is registered: to one that is not
@@ -175,7 +183,8 @@ fn examination(
         scopes: params.scopes.clone(),
         unlisted_scopes: params.scopes.iter().filter(is_unlisted).cloned().collect(),
         offline_access: params.note,
-        brings_refresh_token: params.requests_offline_access() || !metadata.preset.offline_access.needs_scope(),
+        brings_refresh_token: params.asks_by_scope
+            || (!metadata.preset.offline_access.needs_scope() && !params.is_parameter_overridden),
         lists_refresh_token_grant: lists("grant_types_supported", "refresh_token")
             .filter(|listed| *listed || metadata.preset.lists_refresh_token_grant),
         lists_pkce: lists("code_challenge_methods_supported", "S256"),

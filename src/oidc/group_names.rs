@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
-/// The most memory that a compiled pattern may take, in bytes. Matching takes time linear in the name's length, whatever the pattern.
-const MAX_PATTERN_SIZE: usize = 1 << 20;
+use crate::pattern::{InvalidPattern, compile};
 
 /// How the values of the groups claim become names. The default changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -14,17 +13,6 @@ pub struct GroupNames {
     mapping: BTreeMap<String, String>,
     /// `CODER_OIDC_GROUP_REGEX_FILTER`: the names that are kept; `None` keeps all.
     filter: Option<Regex>,
-}
-
-/// Why a pattern filters nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPattern {
-    /// It is no regular expression, or one with look-around or backreferences.
-    #[error("is no regular expression of RE2's syntax")]
-    Syntax,
-    /// It takes too much memory.
-    #[error("is too large a regular expression")]
-    TooLarge,
 }
 
 impl GroupNames {
@@ -62,13 +50,6 @@ impl GroupNames {
     fn is_identity(&self) -> bool {
         self.mapping.is_empty() && self.filter.is_none()
     }
-}
-
-fn compile(pattern: &str) -> Result<Regex, InvalidPattern> {
-    RegexBuilder::new(pattern).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| {
-        let is_too_large = matches!(error, regex::Error::CompiledTooBig(_));
-        if is_too_large { InvalidPattern::TooLarge } else { InvalidPattern::Syntax }
-    })
 }
 
 #[cfg(test)]

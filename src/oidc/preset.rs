@@ -20,6 +20,8 @@ pub struct Preset {
     pub(super) metadata_signs: &'static [MetadataSign],
     /// How a login requests a refresh token.
     pub(super) offline_access: OfflineAccess,
+    /// A scope that requests a refresh token as `offline_access` does.
+    pub(super) further_offline_scope: Option<&'static str>,
     /// What becomes of a refresh token after its use.
     pub rotation: RefreshTokenRotation,
     /// What introspection (RFC 7662) tells about its refresh tokens.
@@ -195,6 +197,12 @@ pub struct ErrorRule {
     pub code: &'static str,
     /// The meaning.
     pub meaning: ErrorMeaning,
+}
+
+/// What an error response means by these rules.
+pub(super) fn error_meaning(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
+    let fits = |rule: &&ErrorRule| rule.code == code && rule.status.is_none_or(|only| only == status);
+    rules.iter().find(fits).map(|rule| rule.meaning)
 }
 
 /// What an error response means for the grant.

@@ -20,12 +20,15 @@ use super::{
 };
 use crate::{
     client_registration::ClientRegistration,
-    clock::{Clock, Timestamp},
+    clock::{Clock, Stopwatch, Timestamp},
     grant::{Fingerprint, Grant},
     identity::{ClaimReader, Identity},
     jose::Algorithm,
     lock::{Mutex, RwLock},
 };
+
+/// How long a replica that starts waits for the first discovery before it is ready without.
+const FIRST_DISCOVERY: Duration = Duration::from_secs(5);
 
 /// The OpenID provider.
 #[derive(Debug)]
@@ -44,6 +47,9 @@ pub struct Provider {
     pub(super) event_issuer: Option<Arc<TokenIssuer>>,
     /// The last discovery failed because of the settings or the metadata, and not because the provider did not respond.
     pub(super) misconfigured: AtomicBool,
+    /// The first discovery has ended, in whatever way.
+    pub(super) asked: AtomicBool,
+    made: Stopwatch,
     /// A login with `prompt=consent` brought no refresh token either.
     pub(super) consent_did_not_help: AtomicBool,
     /// Until when a failed push of an authorization request counts as recent.
@@ -79,6 +85,8 @@ impl Provider {
             keys: KeyCache::default(),
             signing_algorithm: Mutex::default(),
             misconfigured: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            made: Stopwatch::start(),
             consent_did_not_help: AtomicBool::new(false),
             no_push_before: Mutex::default(),
             refresh_calls: AtomicU64::new(0),
@@ -178,6 +186,12 @@ impl Provider {
     /// Whether discovery has succeeded.
     pub fn is_ready(&self) -> bool {
         self.metadata().is_ok()
+    }
+
+    /// Whether the first discovery is still under way, for so short a time that a new replica had better wait for it: its first
+    /// logins would find no provider.
+    pub fn is_about_to_be_known(&self) -> bool {
+        !self.asked.load(Ordering::Acquire) && self.made.elapsed() < FIRST_DISCOVERY
     }
 
     /// Whether the last discovery failed for a reason that only an administrator can fix.

@@ -29,6 +29,11 @@ impl Providers {
         self.iter().all(|provider| provider.is_ready())
     }
 
+    /// Whether the first discovery of any is still under way ([`Provider::is_about_to_be_known`]).
+    pub fn are_about_to_be_known(&self) -> bool {
+        self.iter().any(|provider| provider.is_about_to_be_known())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         std::iter::once(&self.first).chain(self.further.iter())

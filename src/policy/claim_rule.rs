@@ -1,9 +1,12 @@
 //! Rules on any claim.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::Value;
 
-use crate::identity::Identity;
+use crate::{
+    identity::Identity,
+    pattern::{InvalidPattern, compile},
+};
 
 /// What a claim must be. A user who lacks the claim does not pass, whatever the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,20 +31,6 @@ pub enum ClaimTest {
 /// A regular expression that matches whole texts, in a time linear in their length.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
-
-/// Why a text is no pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPattern {
-    /// It is no regular expression, or one with look-around or backreferences.
-    #[error("is no regular expression of RE2's syntax")]
-    Syntax,
-    /// It takes too much memory.
-    #[error("is too large a regular expression")]
-    TooLarge,
-}
-
-/// The most memory that a compiled pattern may take, in bytes.
-const MAX_PATTERN_SIZE: usize = 1 << 20;
 
 impl ClaimRule {
     /// Whether the user passes.
@@ -90,12 +79,6 @@ impl PartialEq for Pattern {
 }
 
 impl Eq for Pattern {}
-
-fn compile(text: &str) -> Result<Regex, InvalidPattern> {
-    RegexBuilder::new(text).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| {
-        if matches!(error, regex::Error::CompiledTooBig(_)) { InvalidPattern::TooLarge } else { InvalidPattern::Syntax }
-    })
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ use tracing::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::Context, registry::LookupSpan};
 
+use crate::pattern::MAX_PATTERN_SIZE;
+
 /// `CODER_LOG_FILTER`.
 #[derive(Clone, Debug)]
 pub enum LogFilter {
@@ -23,9 +25,6 @@ pub enum LogFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a filter like info,evergate=debug, or regular expressions like .*renew.*")]
 pub struct InvalidLogFilter;
-
-/// The most memory that the compiled patterns may take, in bytes.
-const MAX_PATTERN_SIZE: usize = 1 << 20;
 
 impl LogFilter {
     /// Reads both forms. Directives have no character that only a pattern needs, except within `{field=pattern}`.

@@ -146,7 +146,8 @@ async fn calls_that_fail_are_told_by_their_cause() {
         (Endpoint::Refresh, answers(400, r#"{"error":"unauthorized_client"}"#), "client", "error", "unauthorized_client"),
         (Endpoint::Refresh, answers(500, ""), "client", "warning", "does not tell"),
         (Endpoint::Refresh, answers(200, "{}"), "client", "warning", "does not tell"),
-        (Endpoint::Refresh, answers(400, r#"{"error":"invalid_request"}"#), "client", "ok", "accepts"),
+        (Endpoint::Refresh, answers(401, r#"{"error":"invalid_grant"}"#), "client", "ok", "accepts"),
+        (Endpoint::Refresh, answers(400, r#"{"error":"invalid_request"}"#), "client", "warning", "does not tell"),
     ] {
         world.idp.misbehave(endpoint, misbehaviour.clone());
         let (_, findings) = found(&world).await;
@@ -161,6 +162,16 @@ async fn calls_that_fail_are_told_by_their_cause() {
     world.idp_line.cut();
     let (code, findings) = found(&world).await;
     assert!(code == 2 && of_check(&findings, "provider").unwrap().1.contains("firewall"), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn an_invalid_request_shows_that_the_client_is_good_only_where_the_provider_says_so_of_a_token() {
+    for (preset, level) in [("dex", "ok"), ("lemonldap", "ok"), ("onelogin", "warning"), ("generic", "warning")] {
+        let world = World::build().set("oidc_preset", preset).start().await;
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, r#"{"error":"invalid_request"}"#.to_owned(), vec![]));
+        let (_, findings) = found(&world).await;
+        assert_eq!(of_check(&findings, "client").unwrap().0, level, "{preset}");
+    }
 }
 
 #[tokio::test]

@@ -245,3 +245,42 @@ fn the_reference_names_every_preset() {
         assert!(reference.contains(&format!("`{}`", preset.name)), "{}", preset.name);
     }
 }
+
+#[test]
+fn the_names_of_variables_are_read_in_any_case_so_that_no_rule_is_passed_over_in_silence() {
+    for name in ["coder_oidc_email_domain", "Coder_Oidc_Email_Domain", "CODER_oidc_email_domain"] {
+        let settings = with(&[(name, "example.com")]).unwrap();
+        let rules = format!("{settings:?}");
+        assert!(rules.contains("example.com"), "{name}");
+    }
+    assert!(with(&[("coder_oidc_email_domian", "example.com")]).unwrap_err().to_string().contains("there is no such setting"));
+    let twice = with(&[("CODER_OIDC_EMAIL_DOMAIN", "one.example"), ("coder_oidc_email_domain", "two.example")]).unwrap_err();
+    let said = "coder_oidc_email_domain: is set together with CODER_OIDC_EMAIL_DOMAIN; one of them must go";
+    assert!(twice.to_string().contains(said), "{twice}");
+}
+
+#[test]
+fn what_is_certainly_not_meant_is_a_warning() {
+    for (variable, value, said) in [
+        ("CODER_OIDC_SCOPES", "'openid,profile'", "is in quotes"),
+        ("CODER_OIDC_ALLOWED_GROUPS", "'admins'", "is in quotes"),
+        ("CODER_APPLICATION_NAME", "\"Acme\"", "is in quotes"),
+        ("CODER_SESSION_DURATION", "2160h", "is longer than CODER_SESSION_MAX_DURATION"),
+        ("CODER_DEFAULT_TOKEN_LIFETIME", "365d", "is longer than CODER_MAX_TOKEN_LIFETIME"),
+    ] {
+        let settings = with(&[(variable, value)]).unwrap();
+        let told = settings.warnings.iter().find(|warning| warning.key == variable);
+        assert!(told.is_some_and(|warning| warning.message.contains(said)), "{variable}: {:?}", settings.warnings);
+    }
+    let settings = with(&[("CODER_OIDC_ALLOWED_GROUPS", "\"CN=a,DC=x\",b"), ("CODER_SESSION_DURATION", "24h")]).unwrap();
+    assert!(settings.warnings.iter().all(|warning| !warning.message.contains("quotes")), "{:?}", settings.warnings);
+}
+
+#[test]
+fn directives_of_hsts_have_no_case() {
+    for given in ["includesubdomains", "IncludeSubDomains,PRELOAD"] {
+        let more = [("CODER_STRICT_TRANSPORT_SECURITY", "300"), ("CODER_STRICT_TRANSPORT_SECURITY_OPTIONS", given)];
+        let value = with(&more).unwrap().gateway.strict_transport_security.unwrap();
+        assert!(value.to_str().unwrap().starts_with("max-age=300; includeSubDomains"), "{value:?}");
+    }
+}

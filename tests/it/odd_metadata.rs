@@ -5,7 +5,12 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::harness::{World, eventually::eventually, idp::Endpoint, logs::lines_with};
+use crate::harness::{
+    World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+    logs::lines_with,
+};
 
 #[tokio::test]
 async fn members_that_nobody_needs_keep_nobody_out() {
@@ -156,4 +161,20 @@ async fn each_decision_is_one_line_with_its_reason_and_a_setting_wins() {
     world.restart_with(&[("oidc_preset", "generic"), ("oidc_refresh_token_grace", "7s")]).await;
     assert_eq!(line(&world, "CODER_OIDC_PRESET", "\"generic\"", "as configured"), 1);
     assert_eq!(line(&world, "CODER_OIDC_REFRESH_TOKEN_GRACE", "stays valid for 7 s", "as configured"), 1);
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_is_ready_when_the_provider_is_known_or_has_kept_it_waiting() {
+    let world = World::build().without_provider().start_with(|idp| idp.misbehave(Endpoint::Discovery, Misbehaviour::Held)).await;
+    let ready = async || world.visitor().get("/oauth2/readyz").await;
+    let begun = ready().await;
+    assert_eq!((begun.status, &begun.json()["provider_error"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(null)), "not yet asked");
+    world.idp.behave(Endpoint::Discovery);
+    eventually("it is known", async || ready().await.status == StatusCode::OK).await;
+    assert_eq!(ready().await.json()["provider"], "ok");
+
+    let world = World::build().without_provider().start_with(|idp| idp.misbehave(Endpoint::Discovery, Misbehaviour::Held)).await;
+    let ready = async || world.visitor().get("/oauth2/readyz").await;
+    eventually("it is ready without", async || ready().await.status == StatusCode::OK).await;
+    assert_eq!(ready().await.json()["provider_error"], "unreachable");
 }

@@ -104,6 +104,15 @@ async fn a_living_session_is_served_while_its_silent_login_cannot_be_pushed() {
 }
 
 #[tokio::test]
+async fn where_requests_are_to_be_pushed_and_cannot_be_none_goes_through_the_browser() {
+    let world = World::build().set("oidc_par", "true").start().await;
+    let refused = world.visitor().get("/").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.idp.prompts(), 0);
+    assert!(!lines_with(&[world.idp.issuer(), "a login cannot begin", "pushed_authorization_request_endpoint"]).is_empty());
+}
+
+#[tokio::test]
 async fn check_says_whether_a_login_can_be_pushed() {
     let world = World::build().start_with(|idp| idp.take_pushed_requests(true)).await;
     let (code, printed) = world.command(&["check"]).await;

@@ -203,7 +203,7 @@ fn what_a_provider_may_do_either_way_is_told_and_not_blamed() {
     assert!(told(&login(|login| login.needed_consent = true)).contains("only after consent"));
     assert!(told(&login(|login| login.refresh_lifetime = None)).contains("does not say how long"));
     assert!(told(&destructive(|found| found.reuse = Reuse::Refused)).contains("its successor stays valid"));
-    assert!(told(&destructive(|found| found.logout = Logout::Survived)).contains("survives a logout"));
+    assert!(told(&destructive(|found| found.logout = Logout::Survived)).contains("survives a visit"));
     // Some providers do not list it, and issue a refresh token all the same.
     let unlisted = login(|login| login.granted_scopes = Some(vec!["openid".to_owned()]));
     assert!(told(&unlisted).contains("granted: openid"));

@@ -53,9 +53,10 @@ fn logout(logout: &Logout) -> Finding {
             "the provider has no end-session endpoint: after a logout its own session lives on, and the next login asks nothing",
             "none here; a logout at Evergate ends its own session all the same",
         ),
-        Logout::Survived => {
-            Finding::ok(topic, "the refresh token survives a logout at the provider; Evergate revokes it at each logout")
-        }
+        Logout::Survived => Finding::ok(
+            topic,
+            "the refresh token survives a visit to the provider's logout page, here without the ID token that Evergate sends along; Evergate revokes it at each logout",
+        ),
         Logout::Ended => Finding::ok(topic, "a logout at the provider ends the refresh token"),
         Logout::Unknown(reason) => unknown(topic, reason),
     }

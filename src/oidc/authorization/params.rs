@@ -14,6 +14,10 @@ pub(in crate::oidc) struct AuthorizationParams {
     pub(in crate::oidc) scopes: Vec<String>,
     /// Parameters of the authorization URL that no login needs: the administrator's and the preset's.
     pub(in crate::oidc) extra: BTreeMap<String, String>,
+    /// Whether a scope requests a refresh token.
+    pub(in crate::oidc) asks_by_scope: bool,
+    /// Whether the administrator's parameters say otherwise than the provider's parameter that requests a refresh token.
+    pub(in crate::oidc) is_parameter_overridden: bool,
     /// How refresh tokens are requested, as a clause for the log line of discovery.
     pub(in crate::oidc) note: &'static str,
 }
@@ -34,13 +38,18 @@ impl AuthorizationParams {
         if !scopes.iter().any(|scope| scope == "openid") {
             scopes.insert(0, "openid".to_owned());
         }
-        let asked = scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
+        let is_for_offline_access =
+            |scope: &String| scope == OFFLINE_ACCESS || Some(scope.as_str()) == preset.further_offline_scope;
+        let asked = scopes.iter().any(is_for_offline_access);
+        let mut is_parameter_overridden = false;
         let listed = scopes_supported.iter().any(|scope| scope == OFFLINE_ACCESS);
         let note = match preset.offline_access {
             OfflineAccess::Parameter(name, value) => {
-                extra.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+                is_parameter_overridden = extra.entry(name.to_owned()).or_insert_with(|| value.to_owned()) != value;
                 scopes.retain(|scope| scope != OFFLINE_ACCESS);
-                if asked {
+                if is_parameter_overridden {
+                    "CODER_OIDC_AUTH_URL_PARAMS sets the parameter that asks for the refresh token to another value; users log in again when their access token expires"
+                } else if asked {
                     "offline_access was left out, because this provider refuses it; a parameter asks for the refresh token instead"
                 } else {
                     "a parameter asks for the refresh token, because this provider has no offline_access"
@@ -73,12 +82,8 @@ impl AuthorizationParams {
                 "the provider does not list offline_access; set CODER_OIDC_SCOPES if it gives refresh tokens for it all the same"
             }
         };
-        Self { scopes, extra, note }
-    }
-
-    /// Whether the scope `offline_access` is requested.
-    pub(in crate::oidc) fn requests_offline_access(&self) -> bool {
-        self.scopes.iter().any(|scope| scope == OFFLINE_ACCESS)
+        let asks_by_scope = scopes.iter().any(is_for_offline_access);
+        Self { scopes, extra, asks_by_scope, is_parameter_overridden, note }
     }
 }
 
@@ -92,6 +97,26 @@ mod tests {
         let supported: Vec<_> = supported.iter().map(|scope| (*scope).to_owned()).collect();
         let params = AuthorizationParams::new(&settings, Preset::of_issuer(issuer), &supported);
         (params.scopes.join(" "), params.extra.get("access_type").cloned())
+    }
+
+    #[test]
+    fn what_asks_for_a_refresh_token_is_known_whatever_its_name_and_so_is_what_prevents_it() {
+        let ory: Vec<_> = ["openid", "offline"].map(str::to_owned).into();
+        for (preset, is_asked) in [("hydra", true), ("jumpcloud", true), ("generic", false)] {
+            let settings = Settings { scopes: Some(ory.clone()), ..Settings::of_test("https://idp.example") };
+            assert_eq!(
+                AuthorizationParams::new(&settings, Preset::named(preset).unwrap(), &[]).asks_by_scope,
+                is_asked,
+                "{preset}"
+            );
+        }
+        for (value, is_overridden) in [("online", true), ("offline", false)] {
+            let auth_params = [("access_type".to_owned(), value.to_owned())].into();
+            let settings = Settings { auth_params, ..Settings::of_test("https://accounts.google.com") };
+            let params = AuthorizationParams::new(&settings, Preset::named("google").unwrap(), &[]);
+            assert_eq!(params.is_parameter_overridden, is_overridden, "{value}");
+            assert_eq!(params.note.contains("another value"), is_overridden, "{}", params.note);
+        }
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl ProviderMetadata {
         of_endpoint(&self.supported_auth, endpoint).signs_with(algorithm)
     }
 
+    /// Whether authorization requests are to be pushed, and there is no endpoint for that: none goes through the browser instead.
+    pub(in crate::oidc) fn lacks_pushed_authorization(&self) -> bool {
+        self.unsupported_requirements.contains(&UnsupportedRequirement::NoPushedAuthorizationEndpoint)
+    }
+
     /// The endpoints' names in the metadata, and their addresses.
     pub(in crate::oidc) fn endpoints(&self) -> [(&'static str, Option<&str>); 8] {
         [

@@ -28,6 +28,7 @@ pub(super) const GENERIC: Preset = Preset {
     issuers: &[],
     metadata_signs: &[],
     offline_access: OfflineAccess::ScopeIfSupported,
+    further_offline_scope: None,
     rotation: RefreshTokenRotation::Observed,
     introspection: RefreshIntrospection::Untested,
     shares_refresh_tokens: false,
@@ -256,6 +257,7 @@ pub const PRESETS: &[Preset] = &[
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: days(30),
+        further_offline_scope: Some("offline"),
         error_rules: ORY,
         ..GENERIC
     },
@@ -263,6 +265,7 @@ pub const PRESETS: &[Preset] = &[
         name: "jumpcloud",
         issuers: &[IssuerPattern::HostSuffix(".jumpcloud.com")],
         offline_access: OfflineAccess::Scope,
+        further_offline_scope: Some("offline"),
         error_rules: ORY,
         ..GENERIC
     },

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 16] = [
+pub(super) const VOCABULARY: [&str; 17] = [
     "identity",
     "address",
     "seal",
@@ -16,6 +16,7 @@ pub(super) const VOCABULARY: [&str; 16] = [
     "header_names",
     "language",
     "lock",
+    "pattern",
     "protobuf",
     "to_its_end",
 ];

@@ -45,6 +45,50 @@ fn the_file_may_use_its_own_types_and_is_read_strictly() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_the_only_problem_because_whatever_is_missing_may_be_in_it() {
+    let (_file, broken) = file("upstream_url = [");
+    for (path, said) in [("/nowhere/evergate.toml", "cannot be read"), (broken.as_str(), "is not valid TOML")] {
+        for variables in [&WHOLE[..], &[]] {
+            let mut given = environment(variables);
+            given.config_path = Some(path.to_owned());
+            let told = checked(&given).unwrap_err().to_string();
+            assert!(told.contains(said) && !told.contains("is required"), "{told}");
+        }
+        let mut given = environment(&WHOLE);
+        given.variables.extend(
+            [("CODER_OIDC_ALOWED_GROUPS", "x"), ("CODER_SESSION_DURATION", "never")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        given.config_path = Some(path.to_owned());
+        let told = checked(&given).unwrap_err().to_string();
+        for also in ["CODER_OIDC_ALOWED_GROUPS: there is no such setting", "CODER_SESSION_DURATION: must be"] {
+            assert!(told.contains(also), "what is wrong in the environment is told too: {told}");
+        }
+    }
+}
+
+#[test]
+fn blanks_around_the_path_of_a_file_are_left_out() {
+    let (_file, path) = file("oidc_scopes = [\"openid\", \"groups\"]\n");
+    let (_secret, secret) = file("hunter2");
+    let mut given = environment(&WHOLE);
+    given.variables.insert("CODER_CONFIG_PATH".to_owned(), format!(" {path}\n"));
+    given.variables.insert("CODER_OIDC_CLIENT_SECRET_FILE".to_owned(), format!("{secret} \n"));
+    assert_eq!(checked(&given).unwrap().provider.oidc.scopes.unwrap(), ["openid", "groups"]);
+}
+
+#[test]
+fn a_rule_on_claims_that_names_none_is_a_problem_instead_of_letting_everybody_in() {
+    for empty in ["claims = {}", "claims_match = {}", "claims_exist = []", "claims = { a = [] }"] {
+        let (_file, path) = file(&format!("[[route]]\npath = \"/a\"\n{empty}\n"));
+        let mut given = environment(&WHOLE);
+        given.config_path = Some(path);
+        let told = checked(&given).unwrap_err().to_string();
+        assert!(told.contains("nothing") || told.contains("without a value"), "{empty}: {told}");
+    }
+}
+
+#[test]
 fn whatever_is_of_a_wrong_type_in_the_file_is_a_problem_in_every_setting() {
     for key in table::all() {
         let names = [key.name.to_owned(), format!("{}_file", key.name)];

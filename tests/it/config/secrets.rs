@@ -103,6 +103,20 @@ fn settings_are_shown_with_their_sources_and_secrets_masked() {
 }
 
 #[test]
+fn a_password_in_an_address_is_printed_no_more_than_a_secret() {
+    let (_file, path) = file(
+        "upstream_url = \"http://ann:hunter2@10.0.0.1, http://bob:hunter2@10.0.0.2/x\"\n[[route]]\npath = \"/a\"\n\
+         upstream = \"http://ann:hunter2@app:1\"\n",
+    );
+    let mut given = environment(&[("CODER_ACCESS_URL", "https://ann:hunter2@app.example/@x")]);
+    given.config_path = Some(path);
+    let shown = print::effective(&given.read(&mut Problems::default()));
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("CODER_ACCESS_URL=https://********@app.example/@x"), "{shown}");
+    assert!(shown.contains("http://********@10.0.0.1, http://********@10.0.0.2/x"), "{shown}");
+}
+
+#[test]
 fn tables_of_the_file_are_printed_without_their_secrets() {
     let (_file, path) = file(
         "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"https://idp.partners.example\"\noidc_client_id = \"evergate\"\n\
