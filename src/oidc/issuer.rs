@@ -12,6 +12,10 @@ const FOR_MANY: [&str; 3] = ["common", "organizations", "consumers"];
 /// The claim that names the tenant.
 const TENANT_CLAIM: &str = "tid";
 
+/// Google, and how its ID tokens may name it (Google's OpenID Connect documentation, "iss").
+const GOOGLE: &str = "https://accounts.google.com";
+const GOOGLE_IN_TOKENS: &str = "accounts.google.com";
+
 /// The issuer of tokens and responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ExpectedIssuer {
@@ -72,6 +76,7 @@ impl ExpectedIssuer {
         };
         match text("iss") {
             Some(issuer) if issuer == expected => IssuerMatch::Same,
+            Some(GOOGLE_IN_TOKENS) if expected == GOOGLE => IssuerMatch::Same,
             Some(issuer) if !differs_only_in_spelling(issuer, &expected) => IssuerMatch::Other,
             Some(_) | None => IssuerMatch::Unclear,
         }
@@ -173,6 +178,16 @@ mod tests {
         assert!(issuer.is_of_response(&of(one)) && !issuer.is_of_response(&of("x/evil")) && !issuer.is_of_response(pattern));
         assert!(is_key_of(pattern, &token(&of(one), one)) && is_key_of(&of(one), &token(&of(one), one)));
         assert!(!is_key_of(&of(other), &token(&of(one), one)), "a tenant's own key signs for no other");
+    }
+
+    #[test]
+    fn google_is_known_without_its_scheme_and_nobody_else_is() {
+        let google = expected(GOOGLE, GOOGLE).unwrap();
+        assert_eq!(google.compare(&token(GOOGLE_IN_TOKENS, "")), IssuerMatch::Same);
+        assert_eq!(google.compare(&token("http://accounts.google.com", "")), IssuerMatch::Unclear);
+        assert!(!google.is_of_response(GOOGLE_IN_TOKENS), "a response is not a token");
+        let other = expected("https://id.example", "https://id.example").unwrap();
+        assert_eq!(other.compare(&token("id.example", "")), IssuerMatch::Unclear);
     }
 
     #[test]
