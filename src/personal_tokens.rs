@@ -141,7 +141,7 @@ impl PersonalTokens {
     pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<Session>, StoreError> {
         let now = self.clock.now();
         let mut all = Vec::new();
-        for registration in self.sign_out.registrations_of(grant) {
+        for registration in self.sign_out.registrations_of(grant).iter() {
             all.extend(self.store.tokens_of(registration, &grant.identity.subject).await?);
         }
         all.sort_by_key(|session| (Reverse(session.created_at), session.hash.0));

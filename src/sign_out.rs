@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::{
     address::{AccessUrl, RedirectUris},
+    client_registration::Registrations,
     clock::Clock,
     fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite},
     grant::Grant,
@@ -251,8 +252,9 @@ impl SignOut {
     }
 
     async fn sessions_of_user(&self, grant: &Grant) -> Result<Vec<SessionHash>, StoreError> {
+        self.learn_clients().await?;
         let mut found = Vec::new();
-        for registration in self.registrations_of(grant) {
+        for registration in self.registrations_of(grant).iter() {
             let filter = SessionFilter { registration, subject: Some(&grant.identity.subject), provider_session: None };
             found.extend(self.store.find_sessions(filter).await?);
         }
@@ -288,8 +290,10 @@ impl SignOut {
     /// They may be accepted still.
     pub async fn refuse_bearer_tokens_of(&self, issuer: &str, subject: &str) -> Result<(), StoreError> {
         let key = UserKey::Subject(subject.to_owned());
-        let clients = self.providers.iter().filter(|provider| provider.issuer() == issuer);
-        let names: Vec<_> = clients.map(|provider| key.name(provider.registration())).collect();
+        self.learn_clients().await?;
+        let providers = self.providers.iter().filter(|provider| provider.issuer() == issuer);
+        let clients: Vec<_> = providers.map(|provider| provider.registrations()).collect();
+        let names: Vec<_> = clients.iter().flat_map(Registrations::iter).map(|client| key.name(client)).collect();
         let now = self.clock.now();
         self.store.end_users(&names, now).await?;
         self.cache.ended_users().recorded(&names, now);

@@ -9,6 +9,7 @@
 mod contract;
 
 mod change;
+mod clients;
 mod condition;
 mod error;
 mod facts;
@@ -41,6 +42,7 @@ mod postgres;
 mod sqlite;
 
 pub use change::{Change, Hearing};
+pub use clients::{KnownClient, KnownClients};
 pub use condition::Condition;
 pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
 pub use error::StoreError;
@@ -56,5 +58,5 @@ pub use records::{
     Knowledge, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, ReplacedSession, Resealed,
     SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
-pub use scim_records::{KnownClient, ScimDeleted, ScimFilter, ScimSaved, ScimUser};
+pub use scim_records::{ScimDeleted, ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

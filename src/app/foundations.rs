@@ -14,7 +14,7 @@ use crate::{
     seal::KeyRing,
     session::cache::SessionCache,
     sign_out::SignOut,
-    store::{KnownClient, Store},
+    store::{KnownClients, Store},
     telemetry::{logs::causes, metrics::Metrics},
     timings::Timings,
 };
@@ -29,7 +29,7 @@ pub(super) struct Foundations {
     pub(super) clock: Clock,
     pub(super) timings: Timings,
     /// The clients that Evergate is or was at providers; none before the store was asked.
-    pub(super) known_clients: Vec<KnownClient>,
+    pub(super) known_clients: KnownClients,
 }
 
 impl Foundations {
@@ -40,7 +40,7 @@ impl Foundations {
     pub(super) fn new(settings: &Checked, metrics: Metrics, clock: Clock, timings: Timings) -> anyhow::Result<Self> {
         let keys = keys(settings.keys.clone())?;
         let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-        Ok(Self { keys, store, metrics, clock, timings, known_clients: Vec::new() })
+        Ok(Self { keys, store, metrics, clock, timings, known_clients: KnownClients::default() })
     }
 
     /// The token refresh at these providers.

@@ -7,12 +7,13 @@ use tokio_util::task::TaskTracker;
 
 use super::foundations::Foundations;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Clock,
     config::{Checked, ProviderSettings},
     oidc::{Provider, Providers},
     policy::{Policies, ProviderPolicy},
     sign_in::{LoginParts, SignIn, SignIns},
-    store::{KnownClient, Store},
+    store::{KnownClients, Store},
     telemetry::logs::causes,
 };
 
@@ -20,17 +21,17 @@ use crate::{
 ///
 /// # Errors
 /// A client's private key, or a certificate towards a provider, cannot be used.
-pub(super) fn providers(settings: &Checked, known: &[KnownClient], clock: &Clock) -> anyhow::Result<Providers> {
+pub(super) fn providers(settings: &Checked, known: &KnownClients, clock: &Clock) -> anyhow::Result<Providers> {
     let build = |provider: &ProviderSettings| -> anyhow::Result<Arc<Provider>> {
         if provider.trust.client_certificate.is_some() {
             provider.trust.warn_of_validity(clock.now());
         }
-        let former = former_clients(settings, known, &provider.oidc.issuer);
-        let built = Provider::new(provider.oidc.clone(), provider.trust.client_config()?, clock.clone())?;
-        Ok(Arc::new(built.following(former)))
+        Ok(Arc::new(Provider::new(provider.oidc.clone(), provider.trust.client_config()?, clock.clone())?))
     };
     let further = settings.further_providers.iter().map(build).collect::<anyhow::Result<_>>()?;
-    Ok(Providers::new(build(&settings.provider)?, further))
+    let providers = Providers::new(build(&settings.provider)?, further);
+    providers.follow(|registration| known.lineage_of(registration));
+    Ok(providers)
 }
 
 /// Reads which clients Evergate was, and records those that it is. The log tells of users who were locked out at one that is none of
@@ -38,16 +39,21 @@ pub(super) fn providers(settings: &Checked, known: &[KnownClient], clock: &Clock
 ///
 /// # Errors
 /// The store cannot be read.
-pub(super) async fn known_clients(store: &Store, settings: &Checked) -> anyhow::Result<Vec<KnownClient>> {
-    let configured: Vec<_> = settings.providers().map(|of| (of.oidc.issuer.as_str(), of.oidc.client_id.as_str())).collect();
-    if let Err(error) = store.remember_clients(&configured).await {
-        tracing::warn!(error = causes(&error), "the store does not record which clients Evergate is");
-    }
-    let known = store.known_clients().await.context("the store cannot be read")?;
+pub(super) async fn known_clients(store: &Store, settings: &Checked) -> anyhow::Result<KnownClients> {
+    let oidc = settings.providers().map(|of| &of.oidc);
+    let configured: Vec<_> = oidc.map(|of| ClientRegistration { issuer: &of.issuer, client_id: &of.client_id }).collect();
+    let known = match store.record_clients(&configured).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::warn!(error = causes(&error), "the store does not record which clients Evergate is");
+            store.known_clients().await.context("the store cannot be read")?.after_start(&configured)
+        }
+    };
     for client in known.iter().filter(|client| client.locked_out > 0) {
         let (issuer, client_id) = (client.issuer.as_str(), client.client_id.as_str());
-        let is_followed = former_clients(settings, &known, issuer).iter().any(|former| former == client_id);
-        let its = |of: &&ProviderSettings| of.oidc.issuer == issuer && (is_followed || of.oidc.client_id == client_id);
+        let followers = known.lineage_of(ClientRegistration { issuer, client_id });
+        let is_it = |of: &ProviderSettings| of.oidc.client_id == client_id || followers.contains(&of.oidc.client_id.as_str());
+        let its = |of: &&ProviderSettings| of.oidc.issuer == issuer && is_it(of);
         match settings.providers().find(its) {
             Some(provider) if provider.oidc.scim_secret.is_none() => tracing::warn!(
                 oidc.issuer = issuer,
@@ -62,21 +68,11 @@ pub(super) async fn known_clients(store: &Store, settings: &Checked) -> anyhow::
                 client.id = client_id,
                 users = client.locked_out,
                 "users whom a directory has deactivated are let in again: they were locked out at an issuer and a client that no \
-                 provider of the settings is, nor alone follows; docs/deprovisioning.md says what to do"
+                 provider of the settings is, nor has come after; docs/deprovisioning.md says what to do"
             ),
         }
     }
     Ok(known)
-}
-
-/// The clients that Evergate was at this issuer and is no more, if one provider alone can be what came after them.
-fn former_clients(settings: &Checked, known: &[KnownClient], issuer: &str) -> Vec<String> {
-    let present: Vec<_> = settings.providers().map(|of| &of.oidc).filter(|of| of.issuer == issuer).collect();
-    let former = known.iter().filter(|client| client.issuer == issuer).map(|client| client.client_id.clone());
-    match present.as_slice() {
-        [only] => former.filter(|client_id| *client_id != only.client_id).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The policies for the users of each provider.

@@ -37,7 +37,7 @@ impl IssuedBy {
 
     /// By what the user of a token may be ended; nothing where nobody logs in.
     pub(super) fn names_of(&self, identity: &Identity) -> Arc<[UserName]> {
-        let of = |provider: &Arc<Provider>| UserKey::names(identity, provider.registrations()).into();
+        let of = |provider: &Arc<Provider>| UserKey::names(identity, &provider.registrations()).into();
         self.provider().map(of).unwrap_or_default()
     }
 

@@ -17,7 +17,7 @@ impl Provider {
         let refused = |error: JoseError| ProviderError::LogoutToken(error.into());
         let parsed = SignedToken::parse(token).map_err(refused)?;
         // Anybody can send a token, so its claims are validated before its signature, for which keys may have to be fetched.
-        let logout = logout_token::validate(&parsed, &metadata.issuer, self.registration(), self.clock.now())
+        let logout = logout_token::validate(&parsed, &metadata.issuer, &self.registrations(), self.clock.now())
             .map_err(ProviderError::LogoutToken)?;
         // The provider may have several keys, but it signs this client's tokens with one algorithm (section 2.6). Before an ID
         // token shows which, no client secret verifies a logout token: the previous secret may be in other hands already.

@@ -9,7 +9,7 @@ use super::{
     logout_token,
 };
 use crate::{
-    client_registration::ClientRegistration,
+    client_registration::{ClientRegistration, Registrations},
     clock::Timestamp,
     fuzz::run,
     jose::{Algorithm, JsonObject, SignedToken},
@@ -68,7 +68,7 @@ fn id_token_claims() {
 /// A logout token that is accepted is accepted by a strict reader.
 #[test]
 fn logout_token_claims() {
-    let own = ClientRegistration { issuer: ISSUER, client_id: CLIENT };
+    let own = Registrations::only(ClientRegistration { issuer: ISSUER, client_id: CLIENT });
     let event = r#""events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#;
     run(
         "logout_token",
@@ -77,7 +77,7 @@ fn logout_token_claims() {
             let token =
                 format!("{}.{}.AA", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#), BASE64_URL_SAFE_NO_PAD.encode(data));
             let Ok(token) = SignedToken::parse(&token) else { return };
-            if logout_token::validate(&token, &ExpectedIssuer::Exactly(ISSUER.to_owned()), own, NOW).is_ok() {
+            if logout_token::validate(&token, &ExpectedIssuer::Exactly(ISSUER.to_owned()), &own, NOW).is_ok() {
                 let claims = token.unverified();
                 assert!(is_ours(claims) && !claims.members.contains_key("nonce") && text(claims, "jti").is_some());
                 assert!(text(claims, "sub").is_some() || text(claims, "sid").is_some());

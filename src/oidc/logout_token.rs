@@ -10,7 +10,11 @@ use super::{
     id_token::{VerifyError, audiences, time},
     issuer::{ExpectedIssuer, IssuerMatch},
 };
-use crate::{client_registration::ClientRegistration, clock::Timestamp, jose::SignedToken};
+use crate::{
+    client_registration::{ClientRegistration, Registrations},
+    clock::Timestamp,
+    jose::SignedToken,
+};
 
 /// Who was logged out at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +42,12 @@ const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(120);
 /// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"];
 
-/// Validates everything except the signature. `own` is the provider in grants.
+/// Validates everything except the signature. `own` are the clients that Evergate is and was at the provider: it tells of sessions to the
+/// client that each was given to.
 pub(super) fn validate(
     token: &SignedToken<'_>,
     issuer: &ExpectedIssuer,
-    own: ClientRegistration<'_>,
+    own: &Registrations,
     now: Timestamp,
 ) -> Result<LogoutToken, VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
@@ -57,9 +62,10 @@ pub(super) fn validate(
     if issuer.compare(claims) != IssuerMatch::Same {
         return refused("its iss is another issuer");
     }
-    if !audiences(claims).contains(&own.client_id) {
+    let audiences = audiences(claims);
+    let Some(ClientRegistration { issuer, client_id }) = own.iter().find(|own| audiences.contains(&own.client_id)) else {
         return refused("its aud is another client");
-    }
+    };
     let Some(issued_at) = time(claims, "iat") else { return refused("it has no iat that is a time") };
     let expires_at = match claims.members.get("exp") {
         Some(Value::Null) | None => issued_at.plus(DEFAULT_TOKEN_LIFE),
@@ -90,6 +96,6 @@ pub(super) fn validate(
     if subject.is_none() && provider_session.is_none() {
         return refused("it has neither sub nor sid");
     }
-    let (issuer, client_id) = (own.issuer.to_owned(), own.client_id.to_owned());
+    let (issuer, client_id) = (issuer.to_owned(), client_id.to_owned());
     Ok(LogoutToken { issuer, client_id, subject, provider_session, issued_at, id: id.to_owned(), expires_at })
 }

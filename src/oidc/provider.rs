@@ -19,7 +19,7 @@ use super::{
     token_issuer::{TokenIssuer, TokenIssuerSettings},
 };
 use crate::{
-    client_registration::ClientRegistration,
+    client_registration::{ClientRegistration, Registrations},
     clock::{Clock, Stopwatch, Timestamp},
     grant::{Fingerprint, Grant},
     identity::{ClaimReader, Identity},
@@ -58,7 +58,7 @@ pub struct Provider {
     pub(super) refresh_calls: AtomicU64,
     fingerprint: Fingerprint,
     claim_reader: ClaimReader,
-    former_clients: Vec<String>,
+    registrations: RwLock<Registrations>,
 }
 
 impl Provider {
@@ -75,7 +75,10 @@ impl Provider {
             event_issuer,
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
             claim_reader: ClaimReader::of(&reading_text(&settings)),
-            former_clients: Vec::new(),
+            registrations: RwLock::new(Registrations::only(ClientRegistration {
+                issuer: &settings.issuer,
+                client_id: &settings.client_id,
+            })),
             http: HttpClient::new(tls, settings.proxy.clone()),
             credentials: ClientCredentials::new(&settings, clock.clone())?,
             settings,
@@ -93,20 +96,16 @@ impl Provider {
         })
     }
 
-    /// With the clients that Evergate was at this provider before `CODER_OIDC_CLIENT_ID` was changed.
-    #[must_use]
-    pub fn following(self, former_clients: Vec<String>) -> Self {
-        Self { former_clients, ..self }
+    /// Evergate was these clients at this provider, or is one of them on another replica: `CODER_OIDC_CLIENT_ID` was changed.
+    pub fn follow(&self, clients: &[&str]) {
+        let mut registrations = self.registrations.write();
+        *registrations = registrations.after(clients);
     }
 
-    /// The client that Evergate is, and those that it was before: whoever was locked out by the name of one stays so.
-    pub fn client_ids(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.client_id()).chain(self.former_clients.iter().map(String::as_str))
-    }
-
-    /// The registrations of these clients, the present one first.
-    pub fn registrations(&self) -> impl Iterator<Item = ClientRegistration<'_>> {
-        self.client_ids().map(|client_id| ClientRegistration { issuer: self.issuer(), client_id })
+    /// The registration of the client that Evergate is, and of those of [`Provider::follow`]: whoever was ended or locked out by the name
+    /// of one is so by that of each.
+    pub fn registrations(&self) -> Registrations {
+        self.registrations.read().clone()
     }
 
     /// The name by which logins and routes name it.
@@ -171,6 +170,14 @@ impl Provider {
     /// Whether this identity was read of the claims in another way than they are read now.
     pub fn has_read_otherwise(&self, identity: &Identity) -> bool {
         identity.reader.as_ref().is_some_and(|reader| *reader != self.claim_reader)
+    }
+
+    /// The identity of a grant as a token refresh finds it. Where an older release has not said how it read the claims, it was by the
+    /// present settings if those are the ones of the grant's login, and else by settings that nobody knows.
+    pub fn identity_before_refresh(&self, grant: &Grant) -> Identity {
+        let identity = grant.identity.clone();
+        let by_login = (grant.fingerprint == self.fingerprint).then(|| self.claim_reader.clone());
+        Identity { reader: identity.reader.or(by_login), ..identity }
     }
 
     /// Whether claims that the settings name were never asked for when this identity was read.

@@ -49,6 +49,21 @@ impl Providers {
         self.iter().find(|provider| provider.registration() == registration)
     }
 
+    /// The provider that grants of this registration are of, or that Evergate is another client of by now.
+    pub fn successor_of(&self, registration: ClientRegistration<'_>) -> Option<&Arc<Provider>> {
+        self.of(registration).or_else(|| self.iter().find(|provider| provider.registrations().include(registration)))
+    }
+
+    /// Tells each provider which clients Evergate was there, as `lineage` has it. One that another provider of the settings is, is no
+    /// former one.
+    pub fn follow<'a>(&self, lineage: impl Fn(ClientRegistration<'_>) -> Vec<&'a str>) {
+        for provider in self.iter() {
+            let mut clients = lineage(provider.registration());
+            clients.retain(|client_id| self.of(ClientRegistration { issuer: provider.issuer(), client_id }).is_none());
+            provider.follow(&clients);
+        }
+    }
+
     /// The provider that a logout token says it is of, by `iss` and `aud`. Nothing of it is verified. The only provider is to say what is
     /// wrong with a token that is of none.
     pub fn of_logout_token(&self, token: &str) -> Option<&Arc<Provider>> {
@@ -57,9 +72,13 @@ impl Providers {
         }
         let parsed = SignedToken::parse(token).ok()?;
         let claims = parsed.unverified();
+        let is_client =
+            |provider: &Arc<Provider>, audience: &str| provider.registrations().client_ids().any(|own| own == audience);
         let is_for = |provider: &&Arc<Provider>| match claims.members.get("aud") {
-            Some(Value::String(audience)) => audience == provider.client_id(),
-            Some(Value::Array(audiences)) => audiences.iter().any(|audience| audience == provider.client_id()),
+            Some(Value::String(audience)) => is_client(provider, audience),
+            Some(Value::Array(audiences)) => {
+                audiences.iter().filter_map(Value::as_str).any(|audience| is_client(provider, audience))
+            }
             Some(_) | None => false,
         };
         self.iter().filter(|provider| provider.may_have_issued(claims)).find(is_for)

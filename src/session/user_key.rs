@@ -1,6 +1,10 @@
 //! By what those who have users' sessions ended name a user.
 
-use crate::{client_registration::ClientRegistration, identity::Identity, secret::sha256};
+use crate::{
+    client_registration::{ClientRegistration, Registrations},
+    identity::Identity,
+    secret::sha256,
+};
 
 /// By what a user of a provider is named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,9 +42,9 @@ impl UserKey {
     }
 
     /// All names of this user at a provider, for each of the clients that Evergate is or was there.
-    pub fn names<'a>(identity: &Identity, registrations: impl Iterator<Item = ClientRegistration<'a>>) -> Vec<UserName> {
+    pub fn names(identity: &Identity, registrations: &Registrations) -> Vec<UserName> {
         let keys = Self::all_of(identity);
-        registrations.flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
+        registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
     }
 
     /// The name of a provider's user: two providers may give the same subject to different people.

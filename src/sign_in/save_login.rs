@@ -123,7 +123,7 @@ impl SignIn {
 
     /// By what a user may have been ended.
     fn names_of(&self, identity: &Identity) -> Vec<UserName> {
-        UserKey::names(identity, self.provider.registrations())
+        UserKey::names(identity, &self.provider.registrations())
     }
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
@@ -200,7 +200,7 @@ impl SignIn {
             id: GrantId::random(),
             issuer: self.provider.issuer().to_owned(),
             client_id: self.provider.client_id().to_owned(),
-            former_clients: self.provider.client_ids().skip(1).map(str::to_owned).collect(),
+            former_clients: self.provider.registrations().client_ids().skip(1).map(str::to_owned).collect(),
             identity: login.identity,
             scopes: tokens.scope.unwrap_or_default(),
             fingerprint: self.provider.fingerprint().clone(),

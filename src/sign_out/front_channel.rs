@@ -34,8 +34,7 @@ impl SignOut {
             tracing::info!("a front-channel logout had no effect: its sid is so short that it could be guessed");
             return Ok(());
         }
-        let filter = SessionFilter { registration: provider.registration(), subject: None, provider_session: Some(sid) };
-        let (found, mut outcome) = match self.store.find_sessions(filter).await {
+        let (found, mut outcome) = match self.find_of(provider, sid).await {
             Ok(found) => (found, Ok(())),
             Err(error) => (self.known_of(provider, sid), Err(error)),
         };
@@ -55,20 +54,33 @@ impl SignOut {
         outcome
     }
 
+    /// The sessions that came of a session at this provider, whichever client Evergate was.
+    async fn find_of(&self, provider: &Provider, sid: &str) -> Result<Vec<SessionHash>, StoreError> {
+        self.learn_clients().await?;
+        let mut found = Vec::new();
+        for registration in provider.registrations().iter() {
+            let filter = SessionFilter { registration, subject: None, provider_session: Some(sid) };
+            found.extend(self.store.find_sessions(filter).await?);
+        }
+        Ok(found)
+    }
+
     /// The sessions in memory that came of a session at this provider.
     fn known_of(&self, provider: &Provider, sid: &str) -> Vec<SessionHash> {
-        let is_only = self.providers.only().is_some();
+        let (registrations, is_only) = (provider.registrations(), self.providers.only().is_some());
         self.cache.find_known(|session, grant| {
-            session.provider_session.as_deref() == Some(sid) && grant.map_or(is_only, |grant| provider.has_given(grant))
+            session.provider_session.as_deref() == Some(sid)
+                && grant.map_or(is_only, |grant| registrations.include(grant.registration()))
         })
     }
 
     /// Whether one of a browser's own sessions came of this one at the provider.
     async fn came_of(&self, own: &[SessionHash], provider: &Provider, sid: &str) -> Result<bool, StoreError> {
+        let registrations = provider.registrations();
         for hash in own {
             let Some(session) = self.store.session(*hash).await? else { continue };
             if session.provider_session.as_deref() == Some(sid)
-                && self.store.grant(session.grant).await?.is_some_and(|grant| provider.has_given(&grant))
+                && self.store.grant(session.grant).await?.is_some_and(|grant| registrations.include(grant.registration()))
             {
                 return Ok(true);
             }

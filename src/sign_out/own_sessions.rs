@@ -2,7 +2,7 @@
 
 use super::{LogoutInitiator, SignOut};
 use crate::{
-    client_registration::ClientRegistration,
+    client_registration::{ClientRegistration, Registrations},
     grant::Grant,
     session::{SessionHash, unrecorded::Extent},
     store::StoreError,
@@ -33,11 +33,26 @@ impl SignOut {
         .await
     }
 
+    /// Reads which clients Evergate is and was: a replica that has started since may be another one.
+    ///
+    /// # Errors
+    /// What this replica knows is all that it goes by.
+    pub async fn learn_clients(&self) -> Result<(), StoreError> {
+        let known = self.store.recorded_clients().await?;
+        self.providers.follow(|registration| known.lineage_of(registration));
+        Ok(())
+    }
+
     /// The registrations under which the user of a grant may have sessions and tokens: the grant's, and those that Evergate had before.
-    pub fn registrations_of<'a>(&'a self, grant: &'a Grant) -> Vec<ClientRegistration<'a>> {
-        match self.providers.of(grant.registration()) {
-            Some(provider) => provider.registrations().collect(),
-            None => vec![grant.registration()],
+    pub fn registrations_of(&self, grant: &Grant) -> Registrations {
+        self.registrations_after(grant.registration())
+    }
+
+    /// This registration, and those that follow one another with it.
+    pub(super) fn registrations_after(&self, registration: ClientRegistration<'_>) -> Registrations {
+        match self.providers.successor_of(registration) {
+            Some(provider) => provider.registrations(),
+            None => Registrations::only(registration),
         }
     }
 

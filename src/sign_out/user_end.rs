@@ -1,7 +1,7 @@
 //! What is asked by those outside of Evergate who have users' sessions ended: whose, by whom, and up to when.
 
 use crate::{
-    client_registration::ClientRegistration,
+    client_registration::{ClientRegistration, Registrations},
     clock::Timestamp,
     oidc::{LEEWAY, LogoutToken, Provider},
     secret::sha256,
@@ -14,7 +14,7 @@ use crate::{
 pub struct UserEnd {
     /// The issuer identifier of the provider, as grants have it.
     pub issuer: String,
-    /// The client that Evergate is there.
+    /// A client that Evergate is or was there. The order reaches what was given to any of them.
     pub client_id: String,
     /// What ends.
     pub extent: EndExtent,
@@ -107,26 +107,27 @@ impl UserEnd {
         ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
     }
 
-    /// The sessions of a logout; `None` of everything.
-    pub(super) fn logout(&self) -> Option<SessionFilter<'_>> {
+    /// The sessions of a logout that are of one of the user's registrations; `None` of everything.
+    pub(super) fn logout<'a>(&'a self, registration: ClientRegistration<'a>) -> Option<SessionFilter<'a>> {
         match &self.extent {
-            EndExtent::Logout { subject, provider_session } => Some(SessionFilter {
-                registration: self.registration(),
-                subject: subject.as_deref(),
-                provider_session: provider_session.as_deref(),
-            }),
+            EndExtent::Logout { subject, provider_session } => {
+                Some(SessionFilter { registration, subject: subject.as_deref(), provider_session: provider_session.as_deref() })
+            }
             EndExtent::Everything(_) | EndExtent::LockedOut(_) => None,
         }
     }
 
-    /// The names of a user who loses everything.
-    pub(super) fn names(&self) -> Vec<UserName> {
+    /// The keys of a user who loses everything.
+    pub(super) fn keys(&self) -> &[UserKey] {
         match &self.extent {
-            EndExtent::Logout { .. } => Vec::new(),
-            EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => {
-                keys.iter().map(|key| key.name(self.registration())).collect()
-            }
+            EndExtent::Logout { .. } => &[],
+            EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => keys,
         }
+    }
+
+    /// The names of a user who loses everything, by each of these registrations.
+    pub(super) fn names(&self, registrations: &Registrations) -> Vec<UserName> {
+        registrations.iter().flat_map(|registration| self.keys().iter().map(move |key| key.name(registration))).collect()
     }
 
     /// The name by which a repetition is recognised.

@@ -9,6 +9,7 @@ use std::{collections::HashSet, time::Duration};
 use super::{EndExtent, LogoutInitiator, SignOut, UserEnd, pending_ends::name_of};
 use crate::{
     backoff::back_off,
+    client_registration::Registrations,
     clock::Timestamp,
     grant::Grant,
     session::{EndSource, Session, SessionHash, UserKey, unrecorded::Extent},
@@ -33,7 +34,7 @@ impl SignOut {
     async fn end_user_here(&self, end: &UserEnd) -> Result<(), StoreError> {
         let now = self.clock.now();
         // Looked up first: tokens that were issued since an order was carried out are not refused by its repetition.
-        let done = match self.store.is_consumed(end.replay_name()).await {
+        let done = match self.is_carried_out(end).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.refuse_tokens(end);
@@ -64,9 +65,20 @@ impl SignOut {
         Err(error)
     }
 
+    /// Whether an order has been carried out. Learns first whom it reaches.
+    async fn is_carried_out(&self, end: &UserEnd) -> Result<bool, StoreError> {
+        self.learn_clients().await?;
+        self.store.is_consumed(end.replay_name()).await
+    }
+
+    /// The registrations under which an order reaches a user: it ends what they have of Evergate, whichever client that was given to.
+    fn reached_by(&self, end: &UserEnd) -> Registrations {
+        self.registrations_after(end.registration())
+    }
+
     /// Refuses on this replica, from now on, the tokens of the order's user that no session stands behind.
     fn refuse_tokens(&self, end: &UserEnd) {
-        let (ended_users, names) = (self.cache.ended_users(), end.names());
+        let (ended_users, names) = (self.cache.ended_users(), end.names(&self.reached_by(end)));
         match &end.extent {
             EndExtent::Logout { .. } => {}
             EndExtent::Everything(_) => ended_users.end_here(&names, end.until),
@@ -80,11 +92,11 @@ impl SignOut {
 
     /// Records an order that has waited. `at` is when it came.
     async fn record_pending(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
-        if !self.store.is_consumed(end.replay_name()).await? {
+        if !self.is_carried_out(end).await? {
             return self.carry_out(end, at).await;
         }
         // Another replica has carried it out, at another time, which holds here too.
-        let names = end.names();
+        let names = end.names(&self.reached_by(end));
         for name in &names {
             if let Some(ended_at) = self.store.user_ended_at(&[*name]).await? {
                 self.cache.ended_users().recorded(&[*name], ended_at);
@@ -97,13 +109,14 @@ impl SignOut {
 
     /// Ends sessions in the store. `at` is when the order came.
     async fn carry_out(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
+        let registrations = self.reached_by(end);
         // Recorded first, so that a concurrent login is either found here or finds this record.
-        if let Some(filter) = end.logout() {
+        for filter in registrations.iter().filter_map(|registration| end.logout(registration)) {
             self.store.remember_logout(filter, at).await?;
         }
         match &end.extent {
             EndExtent::Everything(_) => {
-                let names = end.names();
+                let names = end.names(&registrations);
                 self.store.end_users(&names, end.until).await?;
                 self.cache.ended_users().recorded(&names, end.until);
             }
@@ -124,14 +137,14 @@ impl SignOut {
 
     /// The sessions that an order names, whenever they began.
     async fn find(&self, end: &UserEnd) -> Result<Vec<SessionHash>, StoreError> {
-        let keys = match (&end.extent, end.logout()) {
-            (EndExtent::Everything(keys) | EndExtent::LockedOut(keys), _) => keys,
-            (EndExtent::Logout { .. }, Some(filter)) => return self.store.find_sessions(filter).await,
-            (EndExtent::Logout { .. }, None) => return Ok(Vec::new()),
-        };
         let mut found = Vec::new();
-        for key in keys {
-            found.extend(self.store.find_sessions_of_key(end.registration(), key).await?);
+        for registration in self.reached_by(end).iter() {
+            if let Some(filter) = end.logout(registration) {
+                found.extend(self.store.find_sessions(filter).await?);
+            }
+            for key in end.keys() {
+                found.extend(self.store.find_sessions_of_key(registration, key).await?);
+            }
         }
         Ok(found)
     }
@@ -141,8 +154,7 @@ impl SignOut {
         if let Ok(found) = self.find(end).await {
             return found.len();
         }
-        let is_only = self.providers.only().is_some();
-        self.cache.find_known(|session, grant| names(end, session, grant, is_only)).len()
+        self.find_in_memory(end).len()
     }
 
     /// Whether a session that an order names began early enough to be ended.
@@ -150,7 +162,7 @@ impl SignOut {
         let until = match &end.extent {
             EndExtent::Logout { .. } | EndExtent::Everything(_) => Some(end.sessions_until),
             // Everything there is, or only what there was if the user has been let in again.
-            EndExtent::LockedOut(_) => self.store.user_ended_at(&end.names()).await?,
+            EndExtent::LockedOut(_) => self.store.user_ended_at(&end.names(&self.reached_by(end))).await?,
         };
         let Some(until) = until else { return Ok(false) };
         let Some(session) = self.store.session(hash).await? else { return Ok(false) };
@@ -164,14 +176,18 @@ impl SignOut {
 
     /// Ends on this replica the sessions that the order names, as far as they are in memory or the store can be read.
     async fn end_known(&self, end: &UserEnd) {
-        let is_only = self.providers.only().is_some();
-        let known = self.cache.find_known(|session, grant| names(end, session, grant, is_only));
-        known.into_iter().for_each(|hash| self.end_one_locally(end.source, hash));
+        self.find_in_memory(end).into_iter().for_each(|hash| self.end_one_locally(end.source, hash));
         for hash in self.find(end).await.unwrap_or_default() {
             if !self.cache.unrecorded().contains(&hash) && self.is_meant(end, hash).await.unwrap_or(false) {
                 self.end_one_locally(end.source, hash);
             }
         }
+    }
+
+    /// The sessions in memory that an order names.
+    fn find_in_memory(&self, end: &UserEnd) -> Vec<SessionHash> {
+        let (registrations, is_only) = (self.reached_by(end), self.providers.only().is_some());
+        self.cache.find_known(|session, grant| names(end, &registrations, session, grant, is_only))
     }
 
     pub(super) fn end_one_locally(&self, source: EndSource, hash: SessionHash) {
@@ -219,9 +235,9 @@ impl SignOut {
 }
 
 /// Whether an order names a session in memory, whose grant is known unless it is not in memory.
-fn names(end: &UserEnd, session: &Session, grant: Option<&Grant>, is_only_provider: bool) -> bool {
+fn names(end: &UserEnd, registrations: &Registrations, session: &Session, grant: Option<&Grant>, is_only_provider: bool) -> bool {
     // Providers choose their users' subjects and session identifiers, and two may choose the same.
-    let is_of_provider = grant.map_or(is_only_provider, |grant| grant.registration() == end.registration());
+    let is_of_provider = grant.map_or(is_only_provider, |grant| registrations.include(grant.registration()));
     let is_meant = || match &end.extent {
         EndExtent::Logout { subject, provider_session } => {
             let is_users = |subject: &String| grant.is_some_and(|grant| grant.identity.subject == *subject);

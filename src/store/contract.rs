@@ -2,6 +2,7 @@
 
 mod attempts;
 mod changes;
+mod clients;
 mod counts;
 mod ended_users;
 mod events;

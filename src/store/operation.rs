@@ -64,6 +64,8 @@ operations! {
     TakeKeptPost "take_kept_post" Once,
     ScimUsers "scim_users" Read,
     KnownClients "known_clients" Read,
+    RecordedClients "recorded_clients" Read,
+    RecordClients "record_clients" Repeatable,
     SaveScimUser "save_scim_user" Repeatable,
     DeleteScimUser "delete_scim_user" Repeatable,
     // Grants and their renewal.

@@ -2,17 +2,6 @@
 
 use crate::{clock::Timestamp, session::UserName};
 
-/// A client that Evergate is or was at a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownClient {
-    /// The provider's issuer identifier.
-    pub issuer: String,
-    /// The client ID.
-    pub client_id: String,
-    /// How many users a SCIM client has deactivated who were provisioned to it.
-    pub locked_out: i64,
-}
-
 /// A user whom a SCIM client has provisioned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScimUser {

@@ -98,6 +98,11 @@ impl Sqlite {
             migration(17, "provider hours", include_str!("../../migrations/sqlite/0017_provider_hours.sql")),
             migration(18, "history is searched", include_str!("../../migrations/sqlite/0018_history_is_searched.sql")),
             migration(19, "administrators are named", include_str!("../../migrations/sqlite/0019_administrators_are_named.sql")),
+            migration(
+                20,
+                "clients follow one another",
+                include_str!("../../migrations/sqlite/0020_clients_follow_one_another.sql"),
+            ),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

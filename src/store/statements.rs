@@ -4,6 +4,7 @@
 
 mod announcements;
 mod attempts;
+mod clients;
 mod ended_users;
 mod events;
 mod grants;

@@ -171,7 +171,7 @@ impl Client {
     async fn end(&self, keys: Vec<UserKey>, blocked: &[UserName]) -> Result<(), ScimError> {
         let mut locked = Vec::new();
         for key in keys {
-            if self.names_of(&key).any(|name| blocked.contains(&name)) && !locked.contains(&key) {
+            if self.names(std::slice::from_ref(&key)).iter().any(|name| blocked.contains(name)) && !locked.contains(&key) {
                 locked.push(key);
             }
         }
@@ -189,16 +189,16 @@ impl Client {
     }
 
     async fn find_all(&self, filter: &ScimFilter, page: (i64, i64)) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        let clients: Vec<_> = self.provider.client_ids().collect();
+        // A replica that has started since may be another client at the provider, to which its directory provisions.
+        self.sign_out.learn_clients().await?;
+        let registrations = self.provider.registrations();
+        let clients: Vec<_> = registrations.client_ids().collect();
         self.sign_out.store.scim_users(self.provider.issuer(), &clients, filter, page).await
     }
 
-    fn names_of<'a>(&'a self, key: &'a UserKey) -> impl Iterator<Item = UserName> + 'a {
-        self.provider.registrations().map(|registration| key.name(registration))
-    }
-
     fn names(&self, keys: &[UserKey]) -> Vec<UserName> {
-        keys.iter().flat_map(|key| self.names_of(key)).collect()
+        let registrations = self.provider.registrations();
+        registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
     }
 
     /// The record of a new user, without an identifier.

@@ -2,10 +2,9 @@
 
 use super::Store;
 use crate::{
-    client_registration::ClientRegistration,
     clock::Timestamp,
     session::UserName,
-    store::{Knowledge, KnownClient, ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
+    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
 };
 
 impl Store {
@@ -21,25 +20,6 @@ impl Store {
         page: (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
         self.call(Operation::ScimUsers, |connection| Box::pin(connection.scim_users(issuer, clients, filter, page))).await
-    }
-
-    /// Records that Evergate is these clients at these providers, by issuer and client ID.
-    ///
-    /// # Errors
-    /// Some may have been recorded.
-    pub async fn remember_clients(&self, clients: &[(&str, &str)]) -> Result<(), StoreError> {
-        for (issuer, client_id) in clients {
-            self.save_provider_knowledge(ClientRegistration { issuer, client_id }, Knowledge::default()).await?;
-        }
-        Ok(())
-    }
-
-    /// The clients that Evergate is or was, at whichever provider.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn known_clients(&self) -> Result<Vec<KnownClient>, StoreError> {
-        self.call(Operation::KnownClients, |connection| Box::pin(connection.known_clients())).await
     }
 
     /// Saves a user who has these names: a new one, or one who is as they were `before`. Whoever is not active is let in by no login from

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The tables whose rows Evergate reads and writes.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "grants",
     "sessions",
     "returned_attempts",
@@ -28,6 +28,7 @@ const TABLES: [&str; 15] = [
     "scim_users",
     "scim_names",
     "provider_hours",
+    "clients",
 ];
 
 /// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs. Announcements are written

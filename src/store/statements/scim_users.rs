@@ -4,7 +4,7 @@ use crate::{
     clock::{Timestamp, millis},
     session::UserName,
     store::{
-        KnownClient, ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
+        ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
         connection::{Connection, Row},
         contract::END_RETENTION,
         rows,
@@ -155,28 +155,6 @@ impl Connection<'_> {
             return Ok(());
         }
         self.lock_file().await
-    }
-
-    /// The clients that Evergate is or was at a provider, and how many users each has whom a directory has deactivated.
-    pub(in crate::store) async fn known_clients(&mut self) -> Result<Vec<KnownClient>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT issuer, client_id, SUM(locked_out) AS locked_out FROM \
-                 (SELECT issuer, client_id, 0 AS locked_out FROM provider_knowledge UNION ALL \
-                 SELECT issuer, client_id, CASE WHEN active THEN 0 ELSE 1 END FROM scim_users) AS known \
-                 GROUP BY issuer, client_id ORDER BY issuer, client_id",
-            )
-            .fetch_all()
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(KnownClient {
-                    issuer: row.get("issuer")?,
-                    client_id: row.get("client_id")?,
-                    locked_out: row.get("locked_out")?,
-                })
-            })
-            .collect()
     }
 
     async fn scim_user(&mut self, id: &str) -> Result<Option<ScimUser>, StoreError> {
