@@ -16,6 +16,8 @@ mod template;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
+
 pub use claimant::Claimant;
 pub use claims::{ExtraClaims, MAX_CLAIM_SIZE, MAX_CLAIMS_SIZE};
 pub use forwarded::{ASSERTION, AUTH_TIME, ForwardedIdentity, IdentityHeaders, RENEWED_AT};
@@ -55,8 +57,12 @@ pub struct Identity {
     pub tenant: Option<String>,
     /// How the claims were read of which it was made as a whole; `None` if an older release read them.
     pub reader: Option<ClaimReader>,
-    /// How a token refresh since was to read them, which brought only a part of the claims.
+    /// How token refreshes since were to read them, which brought only a part of the claims.
     pub tried_reader: Option<ClaimReader>,
+    /// Since when they do.
+    pub tried_since: Option<Timestamp>,
+    /// The last token refresh could not read all that the provider has to say, as while user info cannot be fetched.
+    pub is_partly_unread: bool,
 }
 
 /// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
@@ -93,6 +99,10 @@ struct Claims {
     reader: Option<ClaimReader>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tried_reader: Option<ClaimReader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tried_since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    is_partly_unread: Option<bool>,
 }
 
 impl From<Identity> for Stored {
@@ -111,6 +121,8 @@ impl From<Identity> for Stored {
             tenant,
             reader,
             tried_reader,
+            tried_since,
+            is_partly_unread,
         } = identity;
         let groups_unknown = groups_unknown.then_some(true);
         let claims = Claims {
@@ -126,6 +138,8 @@ impl From<Identity> for Stored {
             tenant,
             reader,
             tried_reader,
+            tried_since: tried_since.map(|at| at.0),
+            is_partly_unread: is_partly_unread.then_some(true),
         };
         match unverified_email {
             Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
@@ -153,6 +167,8 @@ impl From<Stored> for Identity {
             tenant,
             reader,
             tried_reader,
+            tried_since,
+            is_partly_unread,
         } = claims;
         Self {
             subject,
@@ -168,6 +184,8 @@ impl From<Stored> for Identity {
             tenant,
             reader,
             tried_reader,
+            tried_since: tried_since.map(Timestamp),
+            is_partly_unread: is_partly_unread.unwrap_or_default(),
         }
     }
 }
@@ -182,8 +200,7 @@ impl Identity {
     /// Takes over the groups that were known before, where these claims do not tell them. Those of another claim are not these.
     #[must_use]
     pub fn with_groups_known_before(self, before: &Self) -> Self {
-        let is_of_another_claim = before.reader.is_some() && before.reader != self.reader;
-        if !self.groups_unknown || is_of_another_claim {
+        if !self.groups_unknown || before.reader != self.reader {
             return self;
         }
         let (groups, group_names) = (before.groups.clone(), before.group_names.clone());

@@ -114,7 +114,7 @@ impl Renewer {
             // Of every preset, because metadata that say which one it is may come late.
             classify::codes_of_presets().for_each(|(class, code)| metrics.expect_renewal(class, code));
             Arc::new(Engine {
-                settings: Settings { reading: Some(Reading::of(provider)), ..settings.clone() },
+                settings: Settings { reading: Some(Reading::of(provider, clock.now())), ..settings.clone() },
                 timings,
                 provider: Arc::clone(provider),
                 store: store.clone(),
@@ -160,8 +160,7 @@ impl Renewer {
         self.keep_fresh_for(grant, Duration::ZERO).await
     }
 
-    /// The same for somebody who needs the access token to live for `lasting` from now, or for half of its lifetime. It may live
-    /// shorter while refreshes fail.
+    /// The same for somebody who needs the access token to live for `lasting`, or half of its lifetime: shorter while refreshes fail.
     ///
     /// # Errors
     /// [`Unusable`].
@@ -184,6 +183,7 @@ impl Renewer {
                 Box::pin(engine.record_expiry(&grant)).await;
                 Err(Unusable::SignInAgain(EndReason::Expired))
             }
+            Decision::ReadOtherwise => Err(Unusable::SignInAgain(EndReason::Expired)),
             Decision::Refused => Err(Unusable::Refused),
             Decision::SignInAgain(reason) => Box::pin(engine.serve_after_end(grant, reason, waited)).await,
             Decision::RefreshFirst => {

@@ -48,6 +48,19 @@ impl ExtraClaims {
         self.0.contains_key(path)
     }
 
+    /// Forgets what was asked for since, which is to be asked for again.
+    #[must_use]
+    pub fn asked_like(mut self, before: &Self) -> Self {
+        self.0.retain(|path, _| before.has_asked(path));
+        self
+    }
+
+    /// Whether they leave no room for another claim of the largest size. Of replicas that need different claims, each drops then what the
+    /// other has asked for.
+    pub fn are_crowded(&self) -> bool {
+        self.0.values().map(size).sum::<usize>() > MAX_CLAIMS_SIZE - MAX_CLAIM_SIZE
+    }
+
     /// Records what the provider says of `path`. A claim that is too large counts as absent; returns `false` then.
     pub fn record(&mut self, path: &str, value: Option<Value>) -> bool {
         let value = value.unwrap_or(Value::Null);

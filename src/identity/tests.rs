@@ -105,3 +105,13 @@ fn a_claim_can_neither_break_the_line_nor_add_a_group() {
         ]
     );
 }
+
+#[test]
+fn groups_that_are_not_told_now_are_those_of_before_only_where_they_were_read_of_the_same_claim() {
+    let (own, other) = (ClaimReader::of("now"), ClaimReader::of("before"));
+    for (reader, expected) in [(Some(&own), &["admins"][..]), (Some(&other), &[]), (None, &[])] {
+        let before = Identity { groups: vec!["admins".into()], reader: reader.cloned(), ..Identity::default() };
+        let now = Identity { groups_unknown: true, reader: Some(own.clone()), ..Identity::default() };
+        assert_eq!(now.with_groups_known_before(&before).groups, expected, "{reader:?}");
+    }
+}

@@ -118,17 +118,10 @@ impl ClaimMapping {
     pub(super) fn updated_by(&self, before: &Identity, newer: &Claims) -> Identity {
         let Ok(now) = self.identity(newer) else { return before.clone() };
         let mut identity = before.clone();
+        let keeps_address = self.keeps_address(before, &now, newer);
         identity.username = now.username.or(identity.username);
         identity.name = now.name.or(identity.name);
-        let address = now.email.as_ref().or(now.unverified_email.as_ref());
-        // Without a word of the address, only one that was the user name goes with it.
-        let speaks = find(newer, &self.email).is_some() || before.email == before.username;
-        let is_known = !speaks
-            || address.is_none_or(|address| {
-                !newer.contains_key("email_verified")
-                    && [&before.email, &before.unverified_email].contains(&&Some(address.clone()))
-            });
-        if !is_known {
+        if !keeps_address {
             (identity.email, identity.unverified_email) = (now.email, now.unverified_email);
         }
         if self.groups.as_ref().is_some_and(|field| tells(newer, field)) {
@@ -143,6 +136,29 @@ impl ClaimMapping {
             Some(value) => Some(value.clone()),
         });
         identity
+    }
+
+    /// Whether [`ClaimMapping::updated_by`] leaves nothing of `before`, which may have been read otherwise, but further claims.
+    pub(super) fn replaces(&self, before: &Identity, newer: &Claims) -> bool {
+        let Ok(now) = self.identity(newer) else { return false };
+        let has_address = before.email.is_some() || before.unverified_email.is_some();
+        (before.username.is_none() || now.username.is_some())
+            && (before.name.is_none() || now.name.is_some())
+            && !(has_address && self.keeps_address(before, &now, newer))
+            && (before.groups.is_empty() || self.groups.as_ref().is_some_and(|field| tells(newer, field)))
+            && (before.roles.is_empty() || self.roles.as_ref().is_some_and(|roles| tells(newer, &roles.field)))
+    }
+
+    /// Whether the address stays as it was, by what user info tells `now`.
+    fn keeps_address(&self, before: &Identity, now: &Identity, newer: &Claims) -> bool {
+        let address = now.email.as_ref().or(now.unverified_email.as_ref());
+        // Without a word of the address, only one that was the user name goes with it.
+        let speaks = find(newer, &self.email).is_some() || before.email == before.username;
+        !speaks
+            || address.is_none_or(|address| {
+                !newer.contains_key("email_verified")
+                    && [&before.email, &before.unverified_email].contains(&&Some(address.clone()))
+            })
     }
 
     /// The further claims, each of them as `value` says: first its own, then those that somebody has asked for before. A replica whose

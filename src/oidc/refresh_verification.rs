@@ -21,6 +21,14 @@ use crate::{
 #[derive(Debug)]
 pub struct LocalVerdict(Result<Option<JsonObject>, VerifyError>);
 
+/// What becomes of an identity by a response that is about the same subject.
+enum Refreshed {
+    /// All was read that the provider sends with a token refresh.
+    Read(Identity),
+    /// A call failed, or a part cannot be read: what the provider has to say is not known.
+    Unread(Identity),
+}
+
 /// The verdict on a refresh's response.
 #[derive(Debug)]
 pub enum RefreshVerdict {
@@ -49,77 +57,91 @@ impl Provider {
 
     /// Verifies a response, with newer keys and user info where they are needed.
     pub async fn verify_refresh(&self, tokens: &TokenResponse, before: &Identity, local: LocalVerdict) -> RefreshVerdict {
-        let verdict = self.verify_refreshed(tokens, before, local).await;
-        let RefreshVerdict::Verified(mut identity) = verdict else { return verdict };
-        let reader = Some(self.claim_reader());
-        // What a response of only some claims leaves as it was is still as another replica or release has read it.
-        identity.tried_reader = if identity.reader.as_ref() == reader { None } else { reader.cloned() };
-        RefreshVerdict::Verified(identity)
-    }
-
-    async fn verify_refreshed(&self, tokens: &TokenResponse, before: &Identity, local: LocalVerdict) -> RefreshVerdict {
-        let metadata = match self.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return RefreshVerdict::Inconclusive(error),
-        };
-        let signed = match self.signed_claims(&metadata, tokens, before, local).await {
-            Ok(signed) => signed,
+        let refreshed = match self.verify_refreshed(tokens, before, local).await {
+            Ok(refreshed) => refreshed,
             Err(verdict) => return verdict,
         };
+        let own = Some(self.claim_reader());
+        RefreshVerdict::Verified(Box::new(match refreshed {
+            // Asked again soon, and not counted as an answer: neither to how claims are read now, nor to claims that are needed since.
+            Refreshed::Unread(identity) => {
+                let claims = identity.claims.asked_like(&before.claims);
+                Identity { claims, is_partly_unread: true, ..identity }
+            }
+            Refreshed::Read(identity) if identity.reader.as_ref() == own => {
+                Identity { tried_reader: None, tried_since: None, is_partly_unread: false, ..identity }
+            }
+            // What a response of only some claims leaves as it was is still as another replica or release has read it.
+            Refreshed::Read(identity) => {
+                let since = before.tried_since.filter(|_| before.tried_reader.as_ref() == own);
+                let tried_since = Some(since.unwrap_or_else(|| self.clock.now()));
+                Identity { tried_reader: own.cloned(), tried_since, is_partly_unread: false, ..identity }
+            }
+        }))
+    }
+
+    async fn verify_refreshed(
+        &self,
+        tokens: &TokenResponse,
+        before: &Identity,
+        local: LocalVerdict,
+    ) -> Result<Refreshed, RefreshVerdict> {
+        let mapping = &self.settings.mapping;
+        let metadata = match self.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(RefreshVerdict::Inconclusive(error)),
+        };
+        let signed = self.signed_claims(&metadata, tokens, before, local).await?;
         let userinfo = match self.fetch_userinfo(&metadata, &tokens.access_token, &before.subject, KeyPurpose::Renewal).await {
             Ok(userinfo) => userinfo,
-            Err(ProviderError::OtherSubject) => return RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
+            Err(ProviderError::OtherSubject) => return Err(RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject)),
             Err(error) => {
                 tracing::warn!(
                     oidc.issuer = self.issuer(), %error, "user info could not be read after a token refresh; the identity stays as it was"
                 );
-                let mapping = &self.settings.mapping;
-                let restricted = signed
-                    .map_or_else(|| mapping.completed(before, &Claims::new()), |signed| mapping.restricted_by(before, &signed));
-                return RefreshVerdict::Verified(Box::new(restricted));
+                let restricted = signed.map_or_else(|| before.clone(), |signed| mapping.restricted_by(before, &signed));
+                return Ok(Refreshed::Unread(restricted));
             }
         };
         let tenant = signed.as_ref().and_then(|signed| metadata.issuer.tenant(signed)).map(str::to_owned);
         // Claims are replaced only as a whole: the ID token alone would remove what only user info has.
         let claims = match (signed, userinfo) {
-            (Some(signed), Some(userinfo)) => merge(signed, userinfo, &self.settings.mapping),
+            (Some(signed), Some(userinfo)) => merge(signed, userinfo, mapping),
             (Some(signed), None) if metadata.userinfo_endpoint.is_none() => {
                 let token = &tokens.access_token;
-                match self.with_claims_of_new_token(&metadata, signed.clone(), token).await {
-                    Ok(Some(claims)) => claims,
-                    Ok(None) => {
-                        return RefreshVerdict::Verified(Box::new(self.settings.mapping.restricted_by(before, &signed)));
-                    }
-                    Err(verdict) => return verdict,
+                match self.with_claims_of_new_token(&metadata, signed.clone(), token).await? {
+                    Some(claims) => claims,
+                    None => return Ok(Refreshed::Unread(mapping.restricted_by(before, &signed))),
                 }
             }
             // What only the ID token had stays, because no newer one says otherwise.
             (None, Some(userinfo)) => {
-                let userinfo = merge(Claims::new(), userinfo, &self.settings.mapping);
+                let userinfo = merge(Claims::new(), userinfo, mapping);
                 let claims = self.with_groups_of_graph(&metadata, userinfo, &tokens.access_token).await;
-                return RefreshVerdict::Verified(Box::new(self.settings.mapping.updated_by(before, &claims)));
+                let reader =
+                    if mapping.replaces(before, &claims) { Some(self.claim_reader().clone()) } else { before.reader.clone() };
+                return Ok(Refreshed::Read(Identity { reader, ..mapping.updated_by(before, &claims) }));
             }
             (None, None) if metadata.userinfo_endpoint.is_none() => {
                 let known = [("sub".to_owned(), before.subject.clone().into())].into_iter().collect();
                 let token = &tokens.access_token;
-                return match self.with_claims_of_new_token(&metadata, known, token).await {
-                    Ok(Some(claims)) => RefreshVerdict::Verified(Box::new(self.without_id_token(before, &claims))),
-                    Ok(None) => RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new()))),
-                    Err(verdict) => verdict,
-                };
+                return Ok(match self.with_claims_of_new_token(&metadata, known, token).await? {
+                    Some(claims) => Refreshed::Read(self.without_id_token(before, &claims)),
+                    None => Refreshed::Unread(before.clone()),
+                });
             }
             (Some(_) | None, None) => {
-                return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())));
+                return Ok(Refreshed::Read(mapping.completed(before, &Claims::new())));
             }
         };
         let claims = self.with_groups_of_graph(&metadata, claims, &tokens.access_token).await;
-        match self.settings.mapping.identity_after(&before.claims, &claims) {
+        match mapping.identity_after(&before.claims, &claims) {
             Ok(identity) => {
                 let (tenant, reader) = (before.tenant.clone().or(tenant), Some(self.claim_reader().clone()));
                 let identity = Identity { tenant, reader, ..identity };
-                RefreshVerdict::Verified(Box::new(identity.with_groups_known_before(before)))
+                Ok(Refreshed::Read(identity.with_groups_known_before(before)))
             }
-            Err(error) => RefreshVerdict::Inconclusive(error.into()),
+            Err(error) => Err(RefreshVerdict::Inconclusive(error.into())),
         }
     }
 

@@ -27,6 +27,9 @@ pub(super) enum Decision {
     Refused,
     /// The access token has expired, and there is no refresh token.
     Expired,
+    /// The claims were read by other settings, and refreshes do not bring them as they are read now. The grant lives, and nothing is
+    /// recorded of it: after a rollback it is as good as it was.
+    ReadOtherwise,
     /// The grant has ended.
     SignInAgain(EndReason),
 }
@@ -58,8 +61,8 @@ pub enum NextRefresh {
 /// A token may expire on its way, so the last seconds of its lifetime do not count.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 
-/// How long an identity stays as a replica with other settings has read it.
-const BETWEEN_REPLICAS: Duration = Duration::from_secs(60);
+/// For how long a refresh that another replica has made is not repeated because of its dates.
+const JUST_REFRESHED: Duration = Duration::from_secs(60);
 
 /// How much the clocks of replicas may differ without one of them taking what another has dated for the work of a wrong clock.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -84,7 +87,11 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if !grant.has_refresh_token {
         return if alive { serve(false, false) } else { Decision::Expired };
     }
-    if alive && settings.is_outdated(grant) && !is_just_refreshed(grant, now) && pause(grant, now).is_none() {
+    // A browser is not sent to a provider that is unavailable.
+    if !in_trouble && settings.is_read_too_long_ago(grant, now) {
+        return Decision::ReadOtherwise;
+    }
+    if alive && settings.is_outdated(grant, now) && pause(grant, now).is_none() {
         return decide_outdated(grant, now, in_trouble);
     }
     let left = grant.expires_at.since(now);
@@ -120,7 +127,7 @@ pub(super) fn is_misdated(grant: &Grant, now: Timestamp) -> bool {
 /// Whether a grant that has just been read, and that is misdated by this replica's clock, was refreshed a moment ago by the database's.
 /// Of two replicas whose clocks are so far apart each would date it in a way that has the other refresh it at every request.
 pub(super) fn is_misdated_by_another(grant: &Grant, now: Timestamp) -> bool {
-    let is_new = grant.generation > 0 && grant.presented_ago.is_some_and(|ago| ago < BETWEEN_REPLICAS);
+    let is_new = grant.generation > 0 && grant.presented_ago.is_some_and(|ago| ago < JUST_REFRESHED);
     is_new && is_misdated(grant, now)
 }
 
@@ -151,12 +158,6 @@ fn decide_outdated(grant: &Grant, now: Timestamp, in_trouble: bool) -> Decision 
     if in_trouble || just_failed { serve(false, true) } else { Decision::RefreshFirst }
 }
 
-/// Whether a refresh has brought this identity a moment ago. One that is outdated all the same was made by a replica with other
-/// settings: two of them must not have the provider asked by turns.
-fn is_just_refreshed(grant: &Grant, now: Timestamp) -> bool {
-    grant.generation > 0 && now.since(grant.renewed_at) < BETWEEN_REPLICAS
-}
-
 /// Decides on a grant whose newest tokens could not be verified: its access token is not used, so its lifetime does not count,
 /// and the next refresh may bring tokens that can be verified.
 fn decide_unverified(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
@@ -176,8 +177,7 @@ pub(super) fn next_refresh(grant: &Grant, settings: &Settings, now: Timestamp) -
         return NextRefresh::AfterPause(now.plus(pause));
     }
     let from = grant.expires_at.minus(background_window(grant, settings));
-    let is_due =
-        from <= now || grant.unverified_since.is_some() || (settings.is_outdated(grant) && !is_just_refreshed(grant, now));
+    let is_due = from <= now || grant.unverified_since.is_some() || settings.is_outdated(grant, now);
     if is_due { NextRefresh::AtNextUse } else { NextRefresh::From(from) }
 }
 

@@ -94,7 +94,8 @@ impl Engine {
         }
         let was_unverified = local_verdict.is_unverified();
         let mut is_row_known = false;
-        let is_unverified = match self.provider.verify_refresh(&response, &grant.identity, local_verdict).await {
+        let before = self.provider.identity_before_refresh(grant);
+        let is_unverified = match self.provider.verify_refresh(&response, &before, local_verdict).await {
             RefreshVerdict::Verified(identity) => {
                 is_row_known = !was_unverified && *identity == grant.identity;
                 self.save_verified_identity(presentation, &identity, was_unverified).await?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     grant::{Ended, Fingerprint, GrantId},
-    identity::{ClaimReader, Identity},
+    identity::{ClaimReader, Identity, MAX_CLAIM_SIZE},
     renewal::Reading,
 };
 
@@ -205,7 +205,8 @@ fn the_next_refresh_is_told_by_the_windows_that_requests_are_decided_by() {
 #[test]
 fn an_identity_that_was_read_otherwise_is_refreshed_first_and_not_by_turns() {
     let (now_read, before) = (ClaimReader::of("now"), ClaimReader::of("before"));
-    let reading = Reading { reader: now_read.clone(), fingerprint: Fingerprint::of("now") };
+    let since = |ago: u64| NOW.minus(Duration::from_secs(ago));
+    let reading = Reading { reader: now_read.clone(), fingerprint: Fingerprint::of("now"), since: since(3600) };
     let settings = Settings { claims: vec!["department".into()], reading: Some(reading), ..settings() };
     let with = |reader: Option<&ClaimReader>, tried: Option<&ClaimReader>| {
         let mut identity = Identity { reader: reader.cloned(), tried_reader: tried.cloned(), ..Identity::default() };
@@ -213,7 +214,13 @@ fn an_identity_that_was_read_otherwise_is_refreshed_first_and_not_by_turns() {
         Grant { identity, fingerprint: Fingerprint::of("now"), ..grant(3000) }
     };
     let unasked = Grant { identity: Identity { reader: Some(now_read.clone()), ..Identity::default() }, ..grant(3000) };
-    let refreshed = |ago: u64, grant: Grant| Grant { generation: 1, renewed_at: NOW.minus(Duration::from_secs(ago)), ..grant };
+    let refreshed = |ago: u64, grant: Grant| Grant { generation: 1, renewed_at: since(ago), ..grant };
+    let partly_unread = Identity { is_partly_unread: true, ..unasked.identity.clone() };
+    let partly_unread = Grant { identity: partly_unread, ..unasked.clone() };
+    let mut crowded = unasked.clone();
+    for path in ["a", "b"] {
+        crowded.identity.claims.record(path, Some("x".repeat(MAX_CLAIM_SIZE - 2).into()));
+    }
     let other = || with(Some(&before), None);
     let cases = [
         ("as it is read now", with(Some(&now_read), None), SERVE),
@@ -231,11 +238,50 @@ fn an_identity_that_was_read_otherwise_is_refreshed_first_and_not_by_turns() {
         ("without a refresh token", Grant { has_refresh_token: false, ..other() }, SERVE),
         ("in the back-off", Grant { retry_at: Some(NOW.plus(Duration::from_secs(9))), ..other() }, SERVE),
         ("never asked for a claim", unasked.clone(), Decision::RefreshFirst),
-        ("never asked for a claim by a refresh a moment ago", refreshed(0, unasked), SERVE),
+        ("never asked for a claim by a refresh a moment ago", refreshed(0, unasked), Decision::RefreshFirst),
+        ("never asked for a claim, and there is no room for it", refreshed(0, crowded.clone()), SERVE),
+        ("the same a minute ago", refreshed(60, crowded), Decision::RefreshFirst),
+        ("never told of a claim, because user info failed a moment ago", refreshed(0, partly_unread.clone()), SERVE),
+        ("the same a minute ago", refreshed(60, partly_unread.clone()), Decision::RefreshFirst),
     ];
     for (what, grant, expected) in cases {
         assert_eq!(decide(&grant, &settings, NOW, false), expected, "{what}");
     }
     assert_eq!(decide(&other(), &settings, NOW, true), SERVE_AND_REFRESH, "nobody waits while refreshes fail");
+    let just_begun = Reading { since: since(10), ..settings.reading.clone().unwrap() };
+    let just_begun = Settings { reading: Some(just_begun), ..settings.clone() };
+    for (ago, grant, expected) in [
+        (30, other(), Decision::RefreshFirst),
+        (30, partly_unread.clone(), Decision::RefreshFirst),
+        (9, other(), SERVE),
+        (9, partly_unread, SERVE),
+    ] {
+        assert_eq!(
+            decide(&refreshed(ago, grant), &just_begun, NOW, false),
+            expected,
+            "{ago} s ago, by whom was before this process"
+        );
+    }
     assert_eq!(next_refresh(&other(), &settings, NOW), NextRefresh::AtNextUse);
+}
+
+#[test]
+fn an_identity_that_refreshes_do_not_bring_is_good_as_it_was_read_by_other_settings_for_the_grace_alone() {
+    let (now_read, before) = (ClaimReader::of("now"), ClaimReader::of("before"));
+    let reading = Reading { reader: now_read.clone(), fingerprint: Fingerprint::of("now"), since: NOW };
+    let settings = Settings { reading: Some(reading), ..settings() };
+    let tried = |reader: Option<&ClaimReader>, by: &ClaimReader, ago: u64| {
+        let (tried_reader, tried_since) = (Some(by.clone()), Some(NOW.minus(Duration::from_secs(ago))));
+        let identity = Identity { reader: reader.cloned(), tried_reader, tried_since, ..Identity::default() };
+        Grant { identity, fingerprint: Fingerprint::of("now"), ..grant(3000) }
+    };
+    for (what, grant, in_trouble, expected) in [
+        ("within the grace", tried(Some(&before), &now_read, 3599), false, SERVE),
+        ("after it", tried(Some(&before), &now_read, 3600), false, Decision::ReadOtherwise),
+        ("after it, while the provider is away", tried(Some(&before), &now_read, 3600), true, SERVE),
+        ("tried by other settings", tried(Some(&now_read), &before, 3600), false, SERVE),
+        ("read by nobody knows which settings", tried(None, &now_read, 3600), false, SERVE),
+    ] {
+        assert_eq!(decide(&grant, &settings, NOW, in_trouble), expected, "{what}");
+    }
 }

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     World,
-    idp::{Endpoint, user},
+    idp::{Endpoint, Misbehaviour, user},
     visitor::Visitor,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn ann(more: &Value) -> Value {
     let mut claims = user("ann");
@@ -118,4 +120,103 @@ async fn a_provider_whose_refreshes_bring_no_claims_is_not_asked_for_them_again_
     world.idp.edit_answer(|_| {});
     assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
     assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("red"), "a page view brings them");
+}
+
+#[tokio::test]
+async fn a_failure_of_user_info_is_no_answer_to_how_claims_are_read_now_nor_to_which() {
+    let mut world = patient().set("oidc_group_field", "wanted").start().await;
+    world.idp.log_in_as(ann(&json!({"wanted": ["admins"], "groups": ["staff"], "department": "eng"})));
+    let visitor = world.signed_in().await;
+    // User info alone tells them.
+    world.idp.edit_id_token(|claims| {
+        claims.as_object_mut().unwrap().retain(|name, _| !["wanted", "groups", "department"].contains(&name.as_str()));
+    });
+    world
+        .restart_with(&[
+            ("oidc_group_field", "groups"),
+            ("identity_headers", r#"{"X-Department":"{claim:department}","X-Groups":"{groups}"}"#),
+        ])
+        .await;
+    world.clock.advance(SECOND);
+    let visitor = visitor.at(world.address());
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(500, String::new(), vec![]));
+    for _ in 0..3 {
+        assert_eq!(told(&world, &visitor, "x-groups").await.as_deref(), Some("admins"), "as they were last told");
+        assert_eq!(told(&world, &visitor, "x-department").await, None);
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "nobody is asked by every request");
+    world.idp.behave(Endpoint::Userinfo);
+    world.clock.advance(MINUTE);
+    assert_eq!(told(&world, &visitor, "x-groups").await.as_deref(), Some("staff"));
+    assert_eq!(told(&world, &visitor, "x-department").await.as_deref(), Some("eng"));
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+}
+
+#[tokio::test]
+async fn who_was_refreshed_a_moment_before_a_restart_is_judged_by_the_new_settings_at_once() {
+    for (settings, header, expected) in [
+        ([("oidc_group_field", "groups")], "x-forwarded-groups", "staff"),
+        ([("identity_headers", r#"{"X-Department":"{claim:department}"}"#)], "x-department", "eng"),
+    ] {
+        let mut world = patient().set("oidc_group_field", "wanted").start().await;
+        world.idp.log_in_as(ann(&json!({"wanted": ["admins"], "groups": ["staff"], "department": "eng"})));
+        let visitor = world.signed_in().await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.fetch("/").await.is_upstreams());
+        world.clock.advance(10 * SECOND);
+        world.restart_with(&settings).await;
+        assert_eq!(told(&world, &visitor.at(world.address()), header).await.as_deref(), Some(expected));
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+    }
+}
+
+#[tokio::test]
+async fn whom_a_replica_before_a_deploy_has_just_refreshed_is_told_of_with_the_claims_of_the_next_one_at_once() {
+    let mut world = patient().set("identity_headers", r#"{"X-Department":"{claim:department}"}"#).start().await;
+    world.change(&[("identity_headers", r#"{"X-Center":"{claim:costcenter}"}"#)]);
+    world.add_replica().await;
+    world.idp.log_in_as(ann(&json!({"department": "eng", "costcenter": "42"})));
+    let before = world.signed_in().await;
+    world.clock.advance(EXPIRED);
+    assert_eq!(told(&world, &before, "x-department").await.as_deref(), Some("eng"));
+    let after = before.at(world.replicas[1].address);
+    assert_eq!(told(&world, &after, "x-center").await.as_deref(), Some("42"));
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+}
+
+#[tokio::test]
+async fn a_tightened_rule_holds_for_scripts_after_the_grace_where_refreshes_bring_only_a_part_of_the_claims() {
+    let mut world = patient().set("oidc_email_domain", "example.com").set("oidc_ignore_email_verified", "true").start().await;
+    world.idp.log_in_as(ann(&json!({"email_verified": false})));
+    let visitor = world.signed_in().await;
+    world.idp.edit_answer(|answer| drop(answer.as_object_mut().unwrap().remove("id_token")));
+    world.idp.edit_userinfo(|claims| drop(claims.as_object_mut().unwrap().remove("email_verified")));
+    world.restart_with(&[("oidc_ignore_email_verified", "false")]).await;
+    world.idp.forget_browsers();
+    let visitor = visitor.at(world.address());
+    for _ in 0..3 {
+        assert!(visitor.fetch("/").await.is_upstreams(), "nobody is logged out by a setting");
+        world.clock.advance(EXPIRED);
+    }
+    world.clock.advance(HOUR);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    let page = visitor.browse(&world.idp, "/").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.text());
+    // After a rollback it is as good as it was.
+    world.restart_with(&[("oidc_ignore_email_verified", "true")]).await;
+    assert!(visitor.at(world.address()).fetch("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn user_info_that_tells_all_is_as_good_as_a_login_where_refreshes_bring_no_id_token() {
+    let mut world = patient().set("oidc_group_field", "wanted").start().await;
+    world.idp.log_in_as(ann(&json!({"wanted": ["admins"], "groups": ["staff"]})));
+    let visitor = world.signed_in().await;
+    world.idp.edit_answer(|answer| drop(answer.as_object_mut().unwrap().remove("id_token")));
+    world.restart_with(&[("oidc_group_field", "groups")]).await;
+    let visitor = visitor.at(world.address());
+    for _ in 0..3 {
+        assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("staff"));
+        world.clock.advance(HOUR);
+    }
 }
