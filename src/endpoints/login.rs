@@ -84,8 +84,14 @@ impl Endpoints {
 
     /// Receives the browser that the provider of this name sends back (RFC 6749 section 4.1.2), to the redirect URI that is its own.
     pub(super) async fn callback(&self, call: Call<'_>, provider: &str) -> Result<Response<Body>, Refused> {
-        let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
-        let headers = call.headers;
+        let (sign_ins, headers) = (&self.components.sign_ins, call.headers);
+        let Some(sign_in) = sign_ins.named(provider) else {
+            let again = match self.is_not_a_page(headers) {
+                true => None,
+                false => sign_ins.begin_after_rename(browser_of(&call), call.query).await,
+            };
+            return Ok(redirect(&again.ok_or(Refusal::NoSuchPage)?, "sign_in"));
+        };
         if self.is_not_a_page(headers) {
             return Err(Refusal::NavigationRequired.into());
         }

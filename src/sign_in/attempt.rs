@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::return_to::ReturnTo;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     oidc::{CallbackProof, DEFAULT_NAME},
     seal::KeyRing,
@@ -49,7 +50,7 @@ pub(super) struct Attempt {
     /// The name of the provider; `None` for [`DEFAULT_NAME`], which older releases know alone.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
-    /// A digest of the client and the redirect URI that it went to the provider with; `None` if an older release began it.
+    /// A digest of the issuer, the client and the redirect URI that it went to the provider with; `None` if an older release began it.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     client: Option<String>,
     /// Of a hand-over: the names of the providers of which the session may be; an empty list is for all.
@@ -66,9 +67,10 @@ pub(super) struct Attempt {
     is_second: bool,
 }
 
-/// Tells clients apart, of which one has followed the other. Nobody can choose what it is made of, so that it may be short.
-fn client_digest(client_id: &str, redirect_uri: &str) -> String {
-    let hash = sha256(format!("{:?}", ("client", client_id, redirect_uri)).as_bytes());
+/// Tells clients apart, of which one has followed the other, and providers that have the same name one after the other. Nobody can choose
+/// what it is made of, so that it may be short.
+fn client_digest(client: ClientRegistration<'_>, redirect_uri: &str) -> String {
+    let hash = sha256(format!("{:?}", ("client", client.issuer, client.client_id, redirect_uri)).as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(hash.first_chunk::<3>().unwrap_or(&[0; 3]))
 }
 
@@ -143,13 +145,13 @@ impl Attempt {
     }
 
     /// Says with which client and redirect URI it goes to the provider.
-    pub(super) fn remember_client(&mut self, client_id: &str, redirect_uri: &str) {
-        self.client = Some(client_digest(client_id, redirect_uri));
+    pub(super) fn remember_client(&mut self, client: ClientRegistration<'_>, redirect_uri: &str) {
+        self.client = Some(client_digest(client, redirect_uri));
     }
 
-    /// Whether it went to the provider with these, without which its code cannot be redeemed.
-    pub(super) fn is_of_client(&self, client_id: &str, redirect_uri: &str) -> bool {
-        self.client.as_ref().is_none_or(|client| *client == client_digest(client_id, redirect_uri))
+    /// Whether it went to this provider with these, without which its code cannot be redeemed. No other provider is shown the code.
+    pub(super) fn is_of_client(&self, client: ClientRegistration<'_>, redirect_uri: &str) -> bool {
+        self.client.as_ref().is_none_or(|own| *own == client_digest(client, redirect_uri))
     }
 
     /// Says that its user chose the provider.
@@ -187,6 +189,14 @@ impl Attempt {
 
     pub(super) fn mode(&self) -> LoginMode {
         self.mode
+    }
+
+    /// Whether it is only for another grant of a session that its browser has.
+    pub(super) fn is_for_a_session(&self) -> bool {
+        match self.mode {
+            LoginMode::Silent | LoginMode::Interaction => true,
+            LoginMode::Login | LoginMode::Consent | LoginMode::HandOver => false,
+        }
     }
 
     pub(super) fn rounds(&self) -> u32 {

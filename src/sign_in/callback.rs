@@ -90,9 +90,15 @@ impl SignIn {
         if attempt.mode() == LoginMode::HandOver || attempt.provider() != self.provider.name() {
             return Err(CallbackError::UnknownAttempt("it did not go to this provider"));
         }
-        // The settings have changed meanwhile, or another replica has others. The login begins again.
-        if !attempt.is_of_client(self.provider.client_id(), &self.redirect_uris.of(browser.site)) {
-            return Err(CallbackError::UnknownAttempt("it went to the provider with another client or redirect URI"));
+        // The settings have changed meanwhile, or another replica has others. The login begins again, unless all that it was for is a
+        // session that lives here.
+        if !attempt.is_of_client(self.provider.registration(), &self.redirect_uris.of(browser.site)) {
+            if attempt.is_for_a_session() && self.parts.has_live_session(browser.headers).await? {
+                let mut redirect = browser.back(&self.parts.destination(&attempt, browser.site).await);
+                redirect.cookies.extend(self.silent_attempt_is_over());
+                return Ok(redirect);
+            }
+            return Err(CallbackError::UnknownAttempt("it went to another provider, or with another client or redirect URI"));
         }
         let binding = match self.parts.binding_of(&attempt, browser.headers) {
             Ok(binding) => binding,
@@ -226,7 +232,7 @@ impl SignIn {
     }
 
     /// Completes an attempt for which silent re-authentication needed its user. One who declines goes on with the session that is
-    /// alive, and is not asked again: no further silent attempt is made in this browser.
+    /// alive, and is not asked again: no further silent attempt is made in this browser. After any other failure it is, a while later.
     async fn complete_interaction(
         &self,
         browser: LoginBrowser<'_>,
@@ -237,9 +243,17 @@ impl SignIn {
         match login {
             Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
             Err(error) if self.parts.has_live_session(browser.headers).await? => {
-                tracing::info!(error = causes(&error), "a user was asked for more and has not agreed; the session goes on");
+                let has_declined = error.is_a_user_s_no();
+                tracing::info!(
+                    error = causes(&error),
+                    declined = has_declined,
+                    "a user was asked for more, and the session goes on without"
+                );
                 let mut redirect = browser.back(return_to);
-                redirect.cookies.extend(self.make_no_silent_attempt());
+                redirect.cookies.extend(match has_declined {
+                    true => self.make_no_silent_attempt(),
+                    false => self.silent_attempt_is_over(),
+                });
                 Ok(redirect)
             }
             Err(error) => Err(error),

@@ -41,3 +41,45 @@ pub enum CallbackError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// The error codes of a provider that is itself in trouble (RFC 6749 section 4.1.2.1).
+const PROVIDER_FAILS: [&str; 2] = ["server_error", "temporarily_unavailable"];
+
+impl CallbackError {
+    /// Whether a user who was asked has not agreed, or cannot.
+    pub(super) fn is_a_user_s_no(&self) -> bool {
+        match self {
+            Self::Declined => true,
+            Self::Refused { code, .. } => !PROVIDER_FAILS.contains(&code.as_str()),
+            Self::Parameters(_)
+            | Self::UnknownAttempt(_)
+            | Self::ReturnedBefore
+            | Self::Issuer
+            | Self::Provider(_)
+            | Self::Busy
+            | Self::Denied(_, _)
+            | Self::Store(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_no_user_s_no() {
+        let refused = |code: &str| CallbackError::Refused { code: code.to_owned(), description: None };
+        for (error, expected) in [
+            (CallbackError::Declined, true),
+            (refused("consent_required"), true),
+            (refused("invalid_scope"), true),
+            (refused("server_error"), false),
+            (refused("temporarily_unavailable"), false),
+            (CallbackError::Busy, false),
+            (CallbackError::Provider(ProviderError::NoIdToken), false),
+        ] {
+            assert_eq!(error.is_a_user_s_no(), expected, "{error}");
+        }
+    }
+}

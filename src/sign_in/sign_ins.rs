@@ -134,6 +134,21 @@ impl SignIns {
         Some(self.first.ask_for_hand_over(at, login_site, return_to, purpose, names).await)
     }
 
+    /// Begins a login again whose browser comes back with `query` to the redirect URI of a provider that the settings have under that name no
+    /// more. `None`: it went to no such provider, or has begun again before. Its code is shown to nobody.
+    pub async fn begin_after_rename(&self, at: LoginBrowser<'_>, query: &str) -> Option<Redirect> {
+        let response = AuthorizationResponse::parse(query).ok()?;
+        let attempt = Attempt::open(&self.parts().keys, &response.state)?;
+        if attempt.is_second() || self.named(attempt.provider()).is_some() {
+            return None;
+        }
+        let return_to = self.parts().destination(&attempt, at.site).await;
+        match self.only() {
+            Some(only) => only.begin(at, &return_to, Purpose::LoginOnceMore).await.ok(),
+            None => Some(self.let_choose(at, &return_to, Purpose::LoginOnceMore, &[]).await),
+        }
+    }
+
     /// The login that `query`, which a provider has sent a browser back with, is the response to. The sealed `state` alone says which
     /// provider that is (RFC 9700 section 4.4). Without one of ours it is the first, which says what is wrong.
     pub fn of_response(&self, query: &str) -> &Arc<SignIn> {

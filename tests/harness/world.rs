@@ -200,6 +200,11 @@ impl World {
         self.environment.flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
 
+    /// Leaves settings out for the gateways that come next.
+    pub fn forget(&mut self, settings: &[&str]) {
+        self.environment.flags.retain(|name, _| !settings.contains(&name.as_str()));
+    }
+
     /// Replaces the gateways by new ones, with settings changed.
     pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
         self.change(settings);
