@@ -201,7 +201,8 @@ impl PersonalTokens {
     ) -> Result<Made, NotMade> {
         let (text, hash) = PersonalToken::fresh();
         let (token, at) = (self.checked(wanted)?, self.clock.now());
-        match self.store.save_token(&NewToken { hash, made_from, token: &token, most: MOST, at, once }).await? {
+        let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once };
+        match self.store.save_token(&new).await? {
             TokenSaved::Saved(id) => {
                 if let Some(grant) = grant {
                     let event =

@@ -226,6 +226,7 @@ impl Background {
             created_before: now.minus(oldest),
             limit,
             seen_before: self.sessions.sliding.then(|| now.minus(idle)),
+            tokens_made_before: now.minus(self.sessions.longest_token),
             events_before: now.minus(self.event_retention),
             now,
         };

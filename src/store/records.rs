@@ -94,8 +94,7 @@ pub struct HandedOver {
 pub enum Sharing {
     /// One for each login.
     Own,
-    /// One for all logins. A login without a refresh token joins the user's grant, and a login with one moves all sessions of the
-    /// user to its own grant.
+    /// One for all logins. A login without a refresh token joins the user's grant, and one with it moves all the user's sessions to its own.
     Shared {
         /// Runs since the login's code was presented, with which the provider may have ended the user's other grants.
         since_code: Stopwatch,
@@ -144,8 +143,8 @@ pub struct NewToken<'a> {
     pub made_from: SessionHash,
     /// What is particular of it.
     pub token: &'a PersonalToken,
-    /// How many a user may have.
-    pub most: usize,
+    /// How many a user may have, of those that are not older than this.
+    pub most: (usize, Duration),
     /// The present time.
     pub at: Timestamp,
     /// What it is made for, by hash, if that may be done once, and how long this is remembered.
@@ -347,6 +346,8 @@ pub struct Expired {
     pub limit: Limit,
     /// Sessions that were last seen before; `None`: use does not prolong sessions.
     pub seen_before: Option<Timestamp>,
+    /// Personal access tokens that were made before, whatever they were promised.
+    pub tokens_made_before: Timestamp,
     /// Events that happened before.
     pub events_before: Timestamp,
     /// The present time; login attempts and return addresses have their own expiry.

@@ -103,6 +103,7 @@ impl Sqlite {
                 "clients follow one another",
                 include_str!("../../migrations/sqlite/0020_clients_follow_one_another.sql"),
             ),
+            migration(21, "tokens by age", include_str!("../../migrations/sqlite/0021_tokens_by_age.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -36,6 +36,7 @@ const EXPIRED: Expired = Expired {
     created_before: Timestamp(0),
     limit: Limit::Absolute,
     seen_before: Some(Timestamp(8000)),
+    tokens_made_before: Timestamp(0),
     events_before: Timestamp(0),
     now: Timestamp(6),
 };

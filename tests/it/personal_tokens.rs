@@ -51,7 +51,7 @@ pub(crate) fn world() -> crate::harness::Builder {
 }
 
 /// Sends a form of one of our own pages, as the browser does in which the page is shown.
-async fn submit(visitor: &Visitor, path: &str, form: &str) -> Reply {
+pub(crate) async fn submit(visitor: &Visitor, path: &str, form: &str) -> Reply {
     let shown = if path.starts_with("/oauth2/terminal") { format!("{path}?{form}") } else { path.to_owned() };
     let page = visitor.get(&shown).await.text();
     send(visitor, path, &format!("{form}&seal={}", seal_of(&page)), &OWN_PAGE).await

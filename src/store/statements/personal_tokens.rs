@@ -37,8 +37,12 @@ impl Connection<'_> {
         if grant.get::<i32>("renewable")? == 0 {
             return Ok(TokenSaved::NotRenewable);
         }
-        let is_alive = |session: &&Session| session.token.as_ref().is_some_and(|token| new.at < token.expires_at);
-        if self.tokens_of(registration, &subject).await?.iter().filter(is_alive).count() >= new.most {
+        let (most, longest) = new.most;
+        let is_alive = |session: &&Session| {
+            let end = session.created_at.plus(longest);
+            session.token.as_ref().is_some_and(|token| new.at < token.expires_at.min(end))
+        };
+        if self.tokens_of(registration, &subject).await?.iter().filter(is_alive).count() >= most {
             return Ok(TokenSaved::TooMany);
         }
         if let Some((what, until)) = new.once

@@ -85,20 +85,32 @@ impl Connection<'_> {
         Ok(Step { removed: count(&gone), seen: count(&gone).saturating_add(seen) })
     }
 
-    /// Deletes personal access tokens that have expired.
+    /// Deletes personal access tokens that have expired, and those that were made longer ago than any lives by now: if the limit is raised
+    /// again, they do not come back.
     async fn sweep_expired_tokens(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
-        const SQL: &Template = &Template::new(
+        const EXPIRED: &Template = &Template::new(
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE token_expires_at <= $1 \
              ORDER BY token_expires_at LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
              RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
              (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer",
         );
-        let mut transaction = self.begin().await?;
-        let gone = transaction.connection().query(SQL).bind(expired.now.0).fetch_all().await?;
-        transaction.connection().record_limit(&gone, Limit::TokenExpiry, expired, replica).await?;
-        transaction.commit().await?;
-        Ok(Step { removed: count(&gone), seen: count(&gone) })
+        const OLD: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE token_expires_at IS NOT NULL AND created_at <= $1 \
+             ORDER BY created_at LIMIT {batch}{skip_locked}) \
+             DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
+             (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer",
+        );
+        let mut step = Step { removed: 0, seen: 0 };
+        for (sql, until) in [(EXPIRED, expired.now), (OLD, expired.tokens_made_before)] {
+            let mut transaction = self.begin().await?;
+            let gone = transaction.connection().query(sql).bind(until.0).fetch_all().await?;
+            transaction.connection().record_limit(&gone, Limit::TokenExpiry, expired, replica).await?;
+            transaction.commit().await?;
+            step = Step { removed: step.removed.saturating_add(count(&gone)), seen: step.seen.max(count(&gone)) };
+        }
+        Ok(step)
     }
 
     /// Records why sessions were deleted.

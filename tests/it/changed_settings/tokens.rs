@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::personal_tokens::{call, sign_out, token, world};
+use crate::{
+    harness::{Database, World, eventually::eventually, idp::CLIENT_ID},
+    personal_tokens::{call, sign_out, submit, token, world},
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn tokens_go_on_with_their_browser_s_session_when_evergate_becomes_another_client_and_none_is_hidden() {
-    let mut world = world().start().await;
+    let mut world = world().set("oidc_client_id", "before").start().await;
+    world.restart_with(&[("oidc_client_id", CLIENT_ID)]).await;
     let (ann, other) = (world.signed_in().await, world.signed_in().await);
     let (here, there) = (token(&ann, "name=of-this-browser").await, token(&other, "name=of-another").await);
     sign_out(&other, "/oauth2/sign_out").await;
-    // As if all of it had been at another client.
+    // As if all of it had been at the client before.
     world.sql("UPDATE grants SET client_id = 'before'").await;
-    world.sql("INSERT INTO provider_knowledge (issuer, client_id) SELECT DISTINCT issuer, client_id FROM grants").await;
     world.restart_with(&[]).await;
     let (ann, script) = (ann.at(world.address()), world.visitor());
     let session = ann.session();
@@ -45,6 +48,37 @@ async fn a_shorter_life_holds_for_tokens_that_were_made_before_and_is_shown() {
     assert!(call(&script, "/api", &token).await.is_upstreams());
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(call(&script, "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// How many tokens the store has.
+async fn tokens_in(world: &World) -> i64 {
+    let Database::Sqlite { directory } = &world.database else { panic!("SQLite is the default") };
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}/evergate.sqlite", directory.path().display())).await.unwrap();
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM sessions WHERE token IS NOT NULL").fetch_one(&pool).await.unwrap();
+    pool.close().await;
+    count
+}
+
+#[tokio::test]
+async fn tokens_that_a_shorter_life_has_ended_are_in_no_new_one_s_way_nor_come_back_with_a_longer_one() {
+    let mut world = world().start().await;
+    let ann = world.signed_in().await;
+    let mut before = Vec::new();
+    for number in 0..50 {
+        before.push(token(&ann, &format!("name=t{number}&days=30")).await);
+    }
+    let full = submit(&ann, "/oauth2/tokens", "name=one-more").await;
+    assert_eq!(full.status, StatusCode::CONFLICT, "{}", full.text());
+    world.restart_with(&[("max_token_lifetime", "24h")]).await;
+    world.clock.advance(DAY);
+    let ann = world.signed_in().await;
+    let (script, again) = (world.visitor(), token(&ann, "name=again").await);
+    assert!(call(&script, "/api", &again).await.is_upstreams());
+    eventually("they are swept", async || tokens_in(&world).await == 1).await;
+    world.restart_with(&[("max_token_lifetime", "720h")]).await;
+    let script = world.visitor();
+    assert_eq!(call(&script, "/api", &before[0]).await.status, StatusCode::UNAUTHORIZED);
+    assert!(call(&script, "/api", &again).await.is_upstreams());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Personal access tokens, which are sessions without a browser.
 
+use std::time::Duration;
+
 use evergate::{
     clock::Timestamp,
     grant::EndReason,
@@ -7,7 +9,10 @@ use evergate::{
     store::{Expired, Fence, NewGrant, NewToken, Store, TokenSaved, Tokens},
 };
 
-use super::{REGISTRATION, contract, keep, login, new_grant, session_of, to_be_revoked, tokens};
+use super::{EXPIRED, REGISTRATION, contract, keep, login, new_grant, session_of, to_be_revoked, tokens};
+
+/// How long tokens live at most, which says nothing here.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 fn token(name: &str, expires_at: i64) -> PersonalToken {
     let scope = TokenScope { name: name.into(), site: "app.test".into(), routes: vec!["/api".into(), "app.test/ü".into()] };
@@ -16,7 +21,10 @@ fn token(name: &str, expires_at: i64) -> PersonalToken {
 
 async fn save(store: &Store, made_from: SessionHash, token: &PersonalToken) -> (SessionHash, TokenSaved) {
     let (_, hash) = PersonalToken::fresh();
-    let saved = store.save_token(&NewToken { hash, made_from, token, most: 2, at: Timestamp(2000), once: None }).await.unwrap();
+    let saved = store
+        .save_token(&NewToken { hash, made_from, token, most: (2, LONGEST), at: Timestamp(2000), once: None })
+        .await
+        .unwrap();
     (hash, saved)
 }
 
@@ -39,7 +47,7 @@ contract! {
         let (wanted, at) = (token("a", 9000), Timestamp(2000));
         let make = async |most| {
             let (_, hash) = PersonalToken::fresh();
-            store.save_token(&NewToken { hash, made_from: browser, token: &wanted, most, at, once }).await.unwrap()
+            store.save_token(&NewToken { hash, made_from: browser, token: &wanted, most: (most, LONGEST), at, once }).await.unwrap()
         };
         assert_eq!(make(0).await, TokenSaved::TooMany);
         assert_eq!(make(9).await, TokenSaved::Saved(grant));
@@ -76,7 +84,7 @@ contract! {
         save(&store, there.hash, &token("b", 9000)).await;
         assert_eq!(save(&store, browser, &token("c", 9000)).await.1, TokenSaved::TooMany);
         let expired = token("a", 9000);
-        let new = NewToken { hash: PersonalToken::fresh().1, made_from: browser, token: &expired, most: 2, at: Timestamp(9000), once: None };
+        let new = NewToken { hash: PersonalToken::fresh().1, made_from: browser, token: &expired, most: (2, LONGEST), at: Timestamp(9000), once: None };
         assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)), "those that have expired do not count");
     }
     the_limits_of_browsers_leave_tokens_alone_and_their_own_end_does_not(store) {
@@ -86,6 +94,7 @@ contract! {
             created_before: Timestamp(100_000),
             limit: Limit::Absolute,
             seen_before: Some(Timestamp(100_000)),
+            tokens_made_before: Timestamp(0),
             events_before: Timestamp(0),
             now: Timestamp(now),
         };
@@ -93,5 +102,22 @@ contract! {
         assert!(store.session(browser).await.unwrap().is_none() && store.session(hash).await.unwrap().is_some());
         store.sweep(&all(9000)).await.unwrap();
         assert!(store.session(hash).await.unwrap().is_none());
+    }
+    a_token_that_is_older_than_any_may_be_does_not_count_and_is_swept_whatever_it_was_promised(store) {
+        let (_, browser) = login(&store).await;
+        let (first, _) = save(&store, browser, &token("a", 90_000)).await;
+        save(&store, browser, &token("b", 90_000)).await;
+        let wanted = token("c", 90_000);
+        let new = |longest, at| NewToken {
+            hash: PersonalToken::fresh().1, made_from: browser, token: &wanted, most: (2, longest), at: Timestamp(at), once: None,
+        };
+        let day = Duration::from_millis(1000);
+        assert_eq!(store.save_token(&new(day, 2999)).await.unwrap(), TokenSaved::TooMany);
+        assert!(matches!(store.save_token(&new(day, 3000)).await.unwrap(), TokenSaved::Saved(_)));
+        let made_before = |before| Expired { tokens_made_before: Timestamp(before), seen_before: None, ..EXPIRED };
+        store.sweep(&made_before(1999)).await.unwrap();
+        assert!(store.session(first).await.unwrap().is_some());
+        assert_eq!(store.sweep(&made_before(2000)).await.unwrap().removed, 2, "and not the one that was made later");
+        assert!(store.session(first).await.unwrap().is_none() && store.session(browser).await.unwrap().is_some());
     }
 }

@@ -97,7 +97,7 @@ async fn logins_and_sessions(store: &Store) {
         hash: PersonalToken::fresh().1,
         made_from: browser,
         token: &token,
-        most: 9,
+        most: (9, Duration::MAX),
         at: AT,
         once: Some((SessionHash::fresh().1.0, AT)),
     };
@@ -185,6 +185,7 @@ async fn history_and_upkeep(store: &Store) {
         created_before: before(20),
         limit: Limit::Absolute,
         seen_before: Some(before(60)),
+        tokens_made_before: before(50),
         events_before: before(30),
         now: before(40),
     };
