@@ -29,11 +29,11 @@ impl KnownClients {
     /// Those that starts have `recorded`, and those that the store knows otherwise, of which `counted` also has how many users each has
     /// who are deactivated. Releases that recorded no starts knew each client that they were: one that was the only one of its issuer was
     /// there at the last start.
-    pub(in crate::store) fn of(recorded: Vec<KnownClient>, counted: Vec<(String, String, i64)>) -> Self {
+    pub(in crate::store) fn of(recorded: Vec<KnownClient>, counted: &[(String, String, i64)]) -> Self {
         let mut known = recorded;
         let were_recorded: Vec<_> = known.iter().map(|client| client.issuer.clone()).collect();
         let is_only = |issuer: &String| counted.iter().filter(|(other, ..)| other == issuer).count() == 1;
-        for (issuer, client_id, locked_out) in &counted {
+        for (issuer, client_id, locked_out) in counted {
             match known.iter_mut().find(|client| client.issuer == *issuer && client.client_id == *client_id) {
                 Some(client) => client.locked_out = *locked_out,
                 None => known.push(KnownClient {
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn of_what_releases_before_have_known_the_only_client_of_an_issuer_was_there_last() {
-        let counted = || vec![("i".into(), "a".into(), 2), ("j".into(), "x".into(), 0), ("j".into(), "y".into(), 1)];
-        let known = KnownClients::of(Vec::new(), counted()).after_start(&[at("i", "b"), at("j", "z")]);
+        let counted = || [("i".into(), "a".into(), 2), ("j".into(), "x".into(), 0), ("j".into(), "y".into(), 1)];
+        let known = KnownClients::of(Vec::new(), &counted()).after_start(&[at("i", "b"), at("j", "z")]);
         assert_eq!((known.lineage_of(at("i", "b")), known.lineage_of(at("j", "z"))), (vec!["a"], vec![]));
         let recorded = known.iter().filter(|client| client.issuer == "i").cloned().collect();
-        let again = KnownClients::of(recorded, counted());
+        let again = KnownClients::of(recorded, &counted());
         assert_eq!(again.iter().find(|client| client.client_id == "a").map(|client| client.locked_out), Some(2));
         assert!(again.iter().all(|client| client.is_present == (client.client_id == "b")), "{again:?}");
     }

@@ -21,7 +21,7 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn recorded_clients(&self) -> Result<KnownClients, StoreError> {
         let recorded = self.call(Operation::RecordedClients, |connection| Box::pin(connection.recorded_clients())).await?;
-        Ok(KnownClients::of(recorded, Vec::new()))
+        Ok(KnownClients::of(recorded, &[]))
     }
 
     /// The clients that Evergate is or was, at whichever provider.

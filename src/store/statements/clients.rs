@@ -35,7 +35,7 @@ impl Connection<'_> {
             .fetch_all()
             .await?;
         let counted = counted.iter().map(|row| Ok((row.get("issuer")?, row.get("client_id")?, row.get("locked_out")?)));
-        Ok(KnownClients::of(recorded, counted.collect::<Result<_, StoreError>>()?))
+        Ok(KnownClients::of(recorded, &counted.collect::<Result<Vec<_>, StoreError>>()?))
     }
 
     /// Records a start with these clients, and returns all that are known then. Starts take turns, so that each knows the one before.
