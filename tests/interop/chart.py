@@ -360,12 +360,17 @@ def no_secret_is_made_or_rendered(world):
 def a_pod_is_not_killed_before_it_has_drained(world):
     # preStop, half a second of being unready, the drain, and a token call that began at its end with the time to save its outcome.
     values = example(world, "ingress")
-    assert pod(world, values)["terminationGracePeriodSeconds"] >= 5 + 0.5 + 30 + 30 + 15
+    assert pod(world, values)["terminationGracePeriodSeconds"] >= 5 + 0.5 + 30 + 30 + 15 + 10
     values["settings"] |= {"shutdown_timeout": "10m", "oidc_token_timeout": "20s"}
     values["preStopSeconds"] = 30
     spec = pod(world, values)
     assert spec["terminationGracePeriodSeconds"] >= 30 + 0.5 + 600 + 20 + 15
     assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
+    # Further providers: one that is slower than the setting, one that is faster, and one that has the default.
+    for timeout, seconds in (("2m", 120), ("10s", 20), (None, 30)):
+        provider = {"name": "partner", "oidc_issuer_url": "https://idp.partner.example", "oidc_client_id": "evergate"}
+        values["providers"] = [provider | ({"oidc_token_timeout": timeout} if timeout else {})]
+        assert pod(world, values)["terminationGracePeriodSeconds"] == 30 + 1 + 600 + seconds + 15 + 10, timeout
 
 
 def an_outage_of_postgres_leaves_the_service_with_endpoints_for_its_grace(world):

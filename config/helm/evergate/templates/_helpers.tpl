@@ -50,12 +50,17 @@ labels:
 {{- mul $number (get $unit (regexFind "[smh]$" .) | default 1) -}}
 {{- end }}
 
-{{/* The times of a stop, added up: preStop, unready, the drain, and the token refreshes that began at its end, which are saved. */}}
+{{/* The times of a stop, added up: preStop, unready, the drain, and the token refreshes that began at its end, which are saved: at the
+     slowest of all providers, each of which may have a timeout of its own; and last, what is written of sessions and of the history. */}}
 {{- define "evergate.gracePeriod" -}}
 {{- $drain := include "evergate.seconds" (.Values.settings.shutdown_timeout | default "30s") -}}
-{{- $tokenCall := include "evergate.seconds" (.Values.settings.oidc_token_timeout | default "30s") -}}
+{{- $tokenCall := include "evergate.seconds" (.Values.settings.oidc_token_timeout | default "30s") | int -}}
+{{- range .Values.providers -}}
+{{- $tokenCall = max $tokenCall (include "evergate.seconds" (.oidc_token_timeout | default "30s") | int) -}}
+{{- end -}}
 {{- $saving := 15 -}}
-{{- add .Values.preStopSeconds 1 $drain $tokenCall $saving 4 -}}
+{{- $lastWrites := 10 -}}
+{{- add .Values.preStopSeconds 1 $drain $tokenCall $saving $lastWrites -}}
 {{- end }}
 
 {{/* How often readiness must fail: while Postgres is away, sessions are served from memory for CODER_STORE_OUTAGE_GRACE, which
