@@ -11,6 +11,7 @@ mod front;
 mod serving;
 
 mod background;
+mod certificate_expiry;
 mod email_files;
 mod migration;
 mod shutdown;

@@ -5,12 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{collected::Collected, components::Core, email_files, foundations::Foundations};
+use super::{certificate_expiry, collected::Collected, components::Core, email_files, foundations::Foundations};
 use crate::{
     administration::Administration,
     admission::Admission,
     app_tokens::{self, AppTokens},
-    clock::Timestamp,
     config::with_targets,
     deprovisioning::Deprovisioning,
     endpoints::{self, Administrators, Endpoints, health::Health},
@@ -23,7 +22,7 @@ use crate::{
     session::FormSeals,
     sign_in::{LoginParts, SignIn, SignIns},
     sign_out::SignOut,
-    tls::{CertificateFile, CertificateUse, ClientTls},
+    tls::{CertificateFile, ClientTls},
 };
 
 /// The gateway that takes new requests.
@@ -84,7 +83,7 @@ impl CurrentFront {
 impl Core {
     fn build(&self, settings: gateway::Settings, targets: Vec<(Target, ClientTls)>) -> anyhow::Result<Front> {
         let certificate_files = with_targets(&self.certificate_files, &targets);
-        self.foundations.metrics.client_certificate_expiry(first_expiry(&certificate_files).map_or(0, Timestamp::seconds));
+        certificate_expiry::tell(&certificate_files, &self.foundations.metrics);
         let targets = targets.into_iter().map(|(target, trust)| Ok((target, trust.client_config()?)));
         let targets = targets.collect::<anyhow::Result<_>>()?;
         let routes = settings.routes.iter().filter_map(|route| route.rule.policy());
@@ -103,6 +102,8 @@ impl Core {
             bearer: Arc::clone(&self.bearer),
         });
         let kept_posts = self.kept_posts(&settings);
+        let Foundations { metrics, timings, .. } = self.foundations.clone();
+        let telling = certificate_expiry::run(certificate_files.clone(), metrics, timings.housekeeping_interval);
         let endpoints = Endpoints::new(endpoints::Components {
             prefix: settings.prefix.clone(),
             routes: settings.routes.clone(),
@@ -134,6 +135,8 @@ impl Core {
         let watching = email_files::run(files, Arc::clone(&self.visitors), self.foundations.timings.email_files_interval);
         let ended = retired.clone();
         self.shutdown.work.spawn(async move { ended.run_until_cancelled(watching).await });
+        let ended = retired.clone();
+        self.shutdown.work.spawn(async move { ended.run_until_cancelled(telling).await });
         self.foundations.metrics.config_in_force(self.foundations.clock.now().seconds());
         Ok(Front { gateway: Arc::new(gateway), app_tokens, routes: all_routes, retired })
     }
@@ -231,12 +234,6 @@ impl Core {
             }
         }
     }
-}
-
-/// When the first of the certificates expires that Evergate presents as a client or trusts peers by, as they are in use. That of the key that
-/// signs is read again when it changes.
-fn first_expiry(files: &[CertificateFile]) -> Option<Timestamp> {
-    files.iter().filter(|file| file.used_as != CertificateUse::Signing).filter_map(|file| file.expires_at).min()
 }
 
 /// The names of the routes that take personal access tokens.

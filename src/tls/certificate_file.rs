@@ -52,12 +52,18 @@ impl CertificateFile {
         Self { file: file.to_owned(), used_as, expires_at }
     }
 
-    /// The file as it is in use now. The key that signs is read again when it changes, and the others when the settings are.
+    /// The file as it is in use now.
     #[must_use]
     pub fn now(&self) -> Self {
+        if self.may_change() { Self::read(&self.file, self.used_as) } else { self.clone() }
+    }
+
+    /// Whether it is in use as it is in the file, whenever that changes. The key that signs is read again then, and the others when the
+    /// settings are.
+    pub fn may_change(&self) -> bool {
         match self.used_as {
-            CertificateUse::Signing => Self::read(&self.file, self.used_as),
-            CertificateUse::Client | CertificateUse::Trusted => self.clone(),
+            CertificateUse::Signing => true,
+            CertificateUse::Client | CertificateUse::Trusted => false,
         }
     }
 }

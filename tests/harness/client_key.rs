@@ -32,7 +32,10 @@ impl ClientKey {
             "ES384" => ec(&rcgen::PKCS_ECDSA_P384_SHA384, "P-384"),
             other => panic!("no keys for {other}"),
         };
-        let certificate = CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&pair).unwrap();
+        let mut params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+        // Those of a rotation are told apart by their ends.
+        params.not_after = rcgen::date_time_ymd(if algorithm == "RS256" { 2100 } else { 2101 }, 1, 1);
+        let certificate = params.self_signed(&pair).unwrap();
         let thumbprint = |hash| encoded(digest::digest(hash, certificate.der()).as_ref());
         let thumbprints = [thumbprint(&SHA1_FOR_LEGACY_USE_ONLY), thumbprint(&SHA256)];
         Self { jwk, key, certificate: certificate.pem(), thumbprints }

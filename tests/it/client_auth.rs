@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use evergate::tls::{CertificateFile, CertificateUse};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ use crate::harness::{
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
+const EXPIRY: &str = "evergate_client_certificate_expiry_timestamp_seconds";
 /// Longer than no other method is tried after each was refused.
 const PAUSE: Duration = Duration::from_secs(301);
 const PLAIN_SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
@@ -285,6 +287,8 @@ async fn a_key_and_its_certificate_are_rotated_without_a_restart_and_what_does_n
         json!({"alg": algorithm, "typ": "JWT", "x5t": sha1, "x5t#S256": sha256})
     };
     let visitor = world.signed_in().await;
+    let expiry_before = CertificateFile::read(&certificate, CertificateUse::Signing).expires_at.unwrap().seconds();
+    assert_eq!(world.metric(0, EXPIRY), expiry_before as f64);
     assert_eq!(world.idp.last_assertion_header(), header("RS256", &old));
     let renew = async |expected: i64| {
         world.clock.advance(EXPIRED);
@@ -303,6 +307,9 @@ async fn a_key_and_its_certificate_are_rotated_without_a_restart_and_what_does_n
     assert!(!lines_with(&[kept, "is not that of the private key"]).is_empty());
     new.write_certificate(folder.path());
     renew(3).await;
+    let expiry = CertificateFile::read(&certificate, CertificateUse::Signing).expires_at.unwrap().seconds();
+    assert_ne!(expiry, expiry_before, "of another certificate");
+    eventually("its end is told", async || world.metric(0, EXPIRY) == expiry as f64).await;
     assert_eq!(world.idp.last_assertion_header(), header("ES256", &new));
     world.idp.register_client_keys(std::slice::from_ref(&new.jwk));
     renew(4).await;

@@ -238,7 +238,7 @@ fn register_process(registry: &mut Registry, counted: &Counted) {
     );
     registry.register_with_unit(
         "client_certificate_expiry_timestamp",
-        "When the first expires of the certificates that Evergate presents as a client and of the CA bundles that it trusts, as it has read them; 0 without any",
+        "When the first expires of the certificates that Evergate presents as a client, of that of the key by which it signs as one, and of the CA bundles that it trusts, as it uses them; 0 without any",
         Unit::Seconds,
         counted.client_certificate_expiry.clone(),
     );
