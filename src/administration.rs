@@ -6,6 +6,7 @@ mod end_sessions;
 mod ending;
 mod history;
 mod json;
+mod limits;
 mod listing;
 mod lost_grants;
 mod place;
@@ -24,17 +25,17 @@ use crate::{
     clock::Clock,
     grant::{Grant, GrantId},
     renewal::{NextRefresh, Renewer},
-    session,
     sign_out::SignOut,
     store::{EventFilter, EventPart, EventPlace, EventsOf, ListedSession, Store, StoreError, StoredEvent},
 };
 
-pub use actions::{Action, Actor, EVERYBODY, record_reseal};
+pub use actions::{Action, Actor, EVERYBODY, record_on_all};
 pub use end_sessions::{Ended, Everyone, Step, Whose};
 pub use ending::{Ending, LoggedOutBy};
 pub use json::{event_json, session_json};
+pub use limits::Limits;
 pub use listing::{EndedBecause, Filter, Listing};
-pub use place::{ListPlace, NamePosition, event_place, parse_event_place, parse_place, place, session_id};
+pub use place::{ListPlace, NamePosition, event_place, is_behind, parse_event_place, parse_place, place, session_id};
 pub use prediction::{EndCause, Prediction};
 pub use settings::Settings;
 pub use state::SessionState;
@@ -51,8 +52,8 @@ pub struct Administration {
     pub sign_out: SignOut,
     /// How grants are renewed.
     pub renewer: Renewer,
-    /// How long sessions live.
-    pub limits: session::Settings,
+    /// What ends sessions by itself.
+    pub limits: Limits,
     /// The time.
     pub clock: Clock,
     /// Held by whoever ends everyone's sessions.

@@ -11,6 +11,7 @@ mod login;
 mod metrics;
 mod migrate;
 mod output;
+mod recorded;
 mod reload;
 mod runtime;
 mod serve;
@@ -25,7 +26,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Environment, Problems, Setting, table};
 
-use output::print_error;
+use output::{print_error, reader_after};
 
 /// Exit status for invalid settings or arguments (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
@@ -37,8 +38,12 @@ pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
-            let _best_effort = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+            let is_printed = reader_after(error.print()).is_ok();
+            return match (error.use_stderr(), is_printed) {
+                (true, _) => ExitCode::from(EXIT_USAGE),
+                (false, false) => ExitCode::from(EXIT_UNAVAILABLE),
+                (false, true) => ExitCode::SUCCESS,
+            };
         }
     };
     let result = match matches.subcommand() {

@@ -261,27 +261,17 @@ impl SignOut {
         Ok(found)
     }
 
-    /// Ends a session or a personal access token that its user names from another browser, which stays as it is.
+    /// Ends a session or a personal access token that is named from another browser, which stays as it is, and returns what has ended
+    /// by that: with it those that were handed over to other sites, or nothing if somebody else was faster. A client that disconnects does
+    /// not cancel it.
     ///
     /// # Errors
     /// It may be alive still.
-    pub async fn end_other(&self, hash: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
-        self.end_others(vec![hash], by).await
-    }
-
-    /// Ends several. A client that disconnects does not cancel it.
-    ///
-    /// # Errors
-    /// Some may be alive still.
-    pub async fn end_others(&self, hashes: Vec<SessionHash>, by: LogoutInitiator) -> Result<(), StoreError> {
+    pub async fn end_other(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Vec<SessionHash>, StoreError> {
         let this = self.clone();
-        self.to_its_end(async move {
-            for hash in hashes {
-                this.end_one(hash, by).await?;
-            }
-            Ok(())
-        })
-        .await
+        let ended = self.to_its_end(async move { this.end_one(hash, by).await }).await?;
+        let with_others = |ended: EndedSession| ended.others.into_iter().map(|(other, _)| other).chain([hash]).collect();
+        Ok(ended.map(with_others).unwrap_or_default())
     }
 
     /// Refuses from now on the bearer tokens that a provider has issued to a user so far: no session stands behind them.

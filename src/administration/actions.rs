@@ -108,26 +108,15 @@ impl Administration {
         Ok(Some(refreshed.await))
     }
 
-    /// Marks all refresh tokens as possibly used since the backup that the database was restored from, and says how many.
-    ///
-    /// # Errors
-    /// Some may be marked.
-    pub async fn mark_restored(&self, actor: &Actor) -> Result<u64, StoreError> {
-        let marked = self.store.mark_restored().await;
-        self.record(actor, Action::Restored, About::Everybody(None), outcome(marked.is_ok()));
-        self.store.flush_events().await;
-        marked
-    }
-
     /// Records an action.
     pub(super) fn record(&self, actor: &Actor, action: Action, about: About<'_>, outcome: &str) {
         self.store.enqueue_event(event(actor, action, about, outcome, self.clock.now()));
     }
 }
 
-/// Has it recorded that all tokens were encrypted with the newest key, or not all were.
-pub fn record_reseal(store: &Store, is_ok: bool, now: Timestamp) {
-    store.enqueue_event(event(&Actor::command_line(), Action::Reseal, About::Everybody(None), outcome(is_ok), now));
+/// Has it recorded that the command line did this to all tokens, or not to all.
+pub fn record_on_all(store: &Store, action: Action, is_ok: bool, now: Timestamp) {
+    store.enqueue_event(event(&Actor::command_line(), action, About::Everybody(None), outcome(is_ok), now));
 }
 
 /// The event of an action, and its line of the log.

@@ -159,7 +159,7 @@ impl Administration {
         read.map(|()| ended)
     }
 
-    /// Ends the session that is named so in links and in the API. `false`: there is none.
+    /// Ends the session that is named so in links and in the API. `false`: there is none, or none any more.
     ///
     /// # Errors
     /// It may be alive still.
@@ -168,7 +168,10 @@ impl Administration {
         let mut matching = found.into_iter().filter(|listed| super::session_id(listed.session.hash) == id);
         let Some(listed) = matching.next() else { return Ok(false) };
         let (this, actor) = (self.clone(), actor.clone());
-        self.sign_out.to_its_end(async move { this.end_and_write(&actor, Whose::Session(&listed)).await }).await.map(|_| true)
+        self.sign_out
+            .to_its_end(async move { this.end_and_write(&actor, Whose::Session(&listed)).await })
+            .await
+            .map(|ended| ended > 0)
     }
 
     /// Ends all sessions and tokens of the user of a grant, and says how many. `None`: there is no such grant.
@@ -243,8 +246,8 @@ impl Administration {
         issuer: Option<&str>,
         on_each: &mut impl FnMut(&ListedSession, Result<(), StoreError>),
     ) -> Result<(), StoreError> {
-        // One that cannot be ended keeps nobody else signed in, and is tried once.
-        let mut alive = HashSet::new();
+        // One that cannot be ended keeps nobody else signed in, and is tried once. One that has ended with another is not there any more.
+        let (mut alive, mut gone) = (HashSet::new(), HashSet::new());
         for pass in [Pass::First, Pass::Again] {
             let mut position = Some(ListPosition::START);
             while let Some(after) = position {
@@ -258,10 +261,22 @@ impl Administration {
                     if alive.contains(&hash) {
                         continue;
                     }
-                    let result = self.sign_out.end_other(hash, LogoutInitiator::Administrator).await;
-                    if result.is_err() {
-                        alive.insert(hash);
+                    if gone.remove(&hash) {
+                        on_each(&listed, Ok(()));
+                        continue;
                     }
+                    let result = match self.sign_out.end_other(hash, LogoutInitiator::Administrator).await {
+                        // Somebody else has ended it meanwhile, who tells of it.
+                        Ok(ended) if ended.is_empty() => continue,
+                        Ok(ended) => {
+                            gone.extend(ended.into_iter().filter(|other| *other != hash));
+                            Ok(())
+                        }
+                        Err(error) => {
+                            alive.insert(hash);
+                            Err(error)
+                        }
+                    };
                     on_each(&listed, result);
                 }
             }

@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{EndCause, Ending, Prediction, SessionState, place::session_id, words};
+use super::{EndCause, Ending, Limits, Prediction, SessionState, place::session_id, words};
 use crate::{
     clock::Timestamp,
     language::Language,
-    session::Settings,
     store::{ListedSession, StoredEvent},
 };
 
 /// A session as JSON. Times are seconds since the epoch.
-pub fn session_json(listed: &ListedSession, limits: &Settings, now: Timestamp) -> Value {
+pub fn session_json(listed: &ListedSession, limits: &Limits, now: Timestamp) -> Value {
     let (session, grant) = (&listed.session, &listed.grant);
     let (ends_at, cause) = Prediction::of_listed(listed, limits, now).unused;
     let ends_by = match cause {
@@ -21,6 +20,7 @@ pub fn session_json(listed: &ListedSession, limits: &Settings, now: Timestamp) -
         EndCause::TokenExpiry => "its expiry",
         EndCause::NoRefreshToken => "access token's expiry",
         EndCause::RefreshTokenIdle => "refresh token's expiry",
+        EndCause::Refused => "provider's refusal",
         EndCause::GrantEnded => "grant's end",
     };
     json!({

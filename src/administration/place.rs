@@ -23,6 +23,12 @@ pub(super) fn position(listed: &ListedSession) -> ListPosition {
     ListPosition { created_at: listed.session.created_at, hash: listed.session.hash }
 }
 
+/// Whether a session is behind a place in the list of all sessions.
+pub fn is_behind(listed: &ListedSession, place: ListPosition) -> bool {
+    let own = position(listed);
+    (own.created_at, own.hash.0) < (place.created_at, place.hash.0)
+}
+
 /// The same of a position.
 pub(super) fn written(position: ListPosition) -> String {
     format!("{}-{}", position.created_at.0, hex(&position.hash.0))
@@ -129,7 +135,14 @@ mod tests {
     #[test]
     fn a_place_among_names_is_read_as_it_was_written() {
         let session = ListPosition { created_at: Timestamp(5), hash: SessionHash([0xab; 32]) };
-        for (by, key) in [(NameKind::Email, "ann-é@example.com"), (NameKind::Username, ""), (NameKind::Username, "-")] {
+        // No name is longer than 1,024 bytes, of which each may be written as two.
+        let longest = "\\".repeat(2048);
+        for (by, key) in [
+            (NameKind::Email, "ann-é@example.com"),
+            (NameKind::Username, ""),
+            (NameKind::Username, "-"),
+            (NameKind::Username, &longest),
+        ] {
             let place = ListPlace::Name(NamePosition { by, key: key.to_owned(), grant: GrantId([7; 16]), session });
             assert_eq!(ListPlace::parse(&place.written()), Some(place));
         }

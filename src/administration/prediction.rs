@@ -1,9 +1,10 @@
 //! When a session is likely to end, and by what. Pure.
 
+use super::Limits;
 use crate::{
     clock::Timestamp,
-    grant::Grant,
-    session::{Limit, Session, Settings},
+    grant::{EndReason, Grant},
+    session::{Limit, Session},
     store::ListedSession,
 };
 
@@ -31,6 +32,8 @@ pub enum EndCause {
     NoRefreshToken,
     /// The refresh token expires if it is not used.
     RefreshTokenIdle,
+    /// The provider refuses to renew its grant, without ending it, and the time is over for which it is served without.
+    Refused,
     /// Its grant has ended already.
     GrantEnded,
 }
@@ -45,6 +48,7 @@ impl EndCause {
             Self::TokenExpiry => "token_expiry",
             Self::NoRefreshToken => "no_refresh_token",
             Self::RefreshTokenIdle => "refresh_token_idle",
+            Self::Refused => "refused",
             Self::GrantEnded => "grant_ended",
         }
     }
@@ -52,7 +56,9 @@ impl EndCause {
 
 /// What of a grant decides about the end of its sessions.
 struct GrantEnds {
-    has_ended: bool,
+    ended: Option<EndReason>,
+    is_refused: bool,
+    unverified_since: Option<Timestamp>,
     has_refresh_token: bool,
     expires_at: Timestamp,
     refresh_until: Option<Timestamp>,
@@ -60,9 +66,11 @@ struct GrantEnds {
 
 impl Prediction {
     /// The prediction for a session of this grant. That the provider, the user or an administrator ends it is nobody's to predict.
-    pub fn of(session: &Session, grant: &Grant, limits: &Settings, now: Timestamp) -> Self {
+    pub fn of(session: &Session, grant: &Grant, limits: &Limits, now: Timestamp) -> Self {
         let ends = GrantEnds {
-            has_ended: grant.ended.is_some(),
+            ended: grant.ended.as_ref().map(|ended| ended.reason),
+            is_refused: grant.refused.is_some(),
+            unverified_since: grant.unverified_since,
             has_refresh_token: grant.has_refresh_token,
             expires_at: grant.expires_at,
             refresh_until: grant.refresh_until,
@@ -71,10 +79,12 @@ impl Prediction {
     }
 
     /// The same for a session of a list.
-    pub fn of_listed(listed: &ListedSession, limits: &Settings, now: Timestamp) -> Self {
+    pub fn of_listed(listed: &ListedSession, limits: &Limits, now: Timestamp) -> Self {
         let grant = &listed.grant;
         let ends = GrantEnds {
-            has_ended: grant.ended.is_some(),
+            ended: grant.ended.as_ref().map(|ended| ended.reason),
+            is_refused: grant.refused.is_some(),
+            unverified_since: grant.unverified_since,
             has_refresh_token: grant.has_refresh_token,
             expires_at: grant.expires_at,
             refresh_until: grant.refresh_until,
@@ -82,10 +92,18 @@ impl Prediction {
         Self::by(&listed.session, &ends, limits, now)
     }
 
-    fn by(session: &Session, grant: &GrantEnds, limits: &Settings, now: Timestamp) -> Self {
-        if grant.has_ended {
-            return Self { unused: (now, EndCause::GrantEnded), used: (now, EndCause::GrantEnded) };
-        }
+    fn by(session: &Session, grant: &GrantEnds, limits: &Limits, now: Timestamp) -> Self {
+        let grant_ended = grant.ended.map(|reason| match reason {
+            // Neither the provider nor the user has ended it, and its access token is used up first.
+            EndReason::OutcomeUnknown if grant.unverified_since.is_none() => now.max(grant.expires_at),
+            EndReason::OutcomeUnknown
+            | EndReason::Dead
+            | EndReason::IdentityRefused
+            | EndReason::Expired
+            | EndReason::OtherProvider
+            | EndReason::KeyLost => now,
+        });
+        let grant_ended = grant_ended.map(|at| (at, EndCause::GrantEnded));
         let limit = |(at, limit): (Timestamp, Limit)| match limit {
             Limit::TokenExpiry => (at, EndCause::TokenExpiry),
             Limit::Absolute => (at, EndCause::Absolute),
@@ -99,12 +117,20 @@ impl Prediction {
         // Use renews it. Until the access token expires it is not needed.
         let refresh_idle = grant.refresh_until.filter(|_| grant.has_refresh_token);
         let refresh_idle = refresh_idle.map(|until| (until.max(grant.expires_at), EndCause::RefreshTokenIdle));
+        let is_refused = grant.is_refused && grant.has_refresh_token;
+        let stale_from = grant.unverified_since.unwrap_or(grant.expires_at);
+        let refused = is_refused.then(|| (stale_from.plus(limits.outage_grace), EndCause::Refused));
+        let of_grant = |one| first_of(first_of(first_of(one, without_refresh), refused), grant_ended);
+        let limits = &limits.sessions;
         // As if it were seen last at the end of all time.
         let used = limit(limits.ends(session, if limits.sliding { Timestamp(i64::MAX) } else { session.last_seen }));
-        Self {
-            unused: first_of(first_of(limit(limits.ends(session, session.last_seen)), without_refresh), refresh_idle),
-            used: first_of(used, without_refresh),
-        }
+        let unused = limit(limits.ends(session, session.last_seen));
+        Self { unused: of_grant(first_of(unused, refresh_idle)), used: of_grant(used) }
+    }
+
+    /// Whether the session's next request is not served.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.unused.0 <= now
     }
 }
 
@@ -115,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         grant::{EndReason, Ended, GrantId},
-        session::{PersonalToken, SessionHash, TokenScope},
+        session::{PersonalToken, SessionHash, Settings, TokenScope},
     };
 
     const HOUR: i64 = 3_600_000;
@@ -128,7 +154,8 @@ mod tests {
             sliding: true,
             longest_token: Duration::from_secs(720 * 3600),
         };
-        let fixed = Settings { sliding: false, ..limits };
+        let fixed = Settings { sliding: false, ..limits.clone() };
+        let [limits, fixed] = [limits, fixed].map(|sessions| Limits { sessions, outage_grace: Duration::from_secs(2 * 3600) });
         let session = Session {
             hash: SessionHash([0; 32]),
             grant: GrantId([0; 16]),
@@ -146,7 +173,14 @@ mod tests {
         let grant = Grant { expires_at: Timestamp(11 * HOUR), ..Grant::sample() };
         let lasting = Grant { has_refresh_token: false, ..grant.clone() };
         let idle = |hours| Grant { refresh_until: Some(Timestamp(hours * HOUR)), ..grant.clone() };
-        let ended = Grant { ended: Some(Ended { reason: EndReason::Dead, code: None }), ..grant.clone() };
+        let ended = |reason, expires| Grant {
+            ended: Some(Ended { reason, code: None }),
+            expires_at: Timestamp(expires * HOUR),
+            ..grant.clone()
+        };
+        let unverified = |grant: Grant, hours| Grant { unverified_since: Some(Timestamp(hours * HOUR)), ..grant };
+        let refused =
+            |expires| Grant { refused: Some("access_denied".to_owned()), expires_at: Timestamp(expires * HOUR), ..grant.clone() };
         for (session, grant, limits, unused, used) in [
             (&session, &grant, &limits, (34, EndCause::Idle), (720, EndCause::Absolute)),
             (&old, &grant, &limits, (720, EndCause::Absolute), (720, EndCause::Absolute)),
@@ -156,11 +190,26 @@ mod tests {
             (&session, &idle(5), &limits, (11, EndCause::RefreshTokenIdle), (720, EndCause::Absolute)),
             (&session, &idle(90), &limits, (34, EndCause::Idle), (720, EndCause::Absolute)),
             (&of_token, &grant, &limits, (50, EndCause::TokenExpiry), (50, EndCause::TokenExpiry)),
-            (&session, &ended, &limits, (12, EndCause::GrantEnded), (12, EndCause::GrantEnded)),
+            (&session, &ended(EndReason::Dead, 13), &limits, (12, EndCause::GrantEnded), (12, EndCause::GrantEnded)),
+            (&session, &ended(EndReason::OutcomeUnknown, 11), &limits, (12, EndCause::GrantEnded), (12, EndCause::GrantEnded)),
+            (&session, &ended(EndReason::OutcomeUnknown, 13), &limits, (13, EndCause::GrantEnded), (13, EndCause::GrantEnded)),
+            (&session, &ended(EndReason::OutcomeUnknown, 90), &limits, (34, EndCause::Idle), (90, EndCause::GrantEnded)),
+            (
+                &session,
+                &unverified(ended(EndReason::OutcomeUnknown, 13), 11),
+                &limits,
+                (12, EndCause::GrantEnded),
+                (12, EndCause::GrantEnded),
+            ),
+            (&session, &refused(9), &limits, (11, EndCause::Refused), (11, EndCause::Refused)),
+            (&session, &refused(11), &limits, (13, EndCause::Refused), (13, EndCause::Refused)),
+            (&session, &refused(90), &limits, (34, EndCause::Idle), (92, EndCause::Refused)),
+            (&session, &unverified(refused(90), 11), &limits, (13, EndCause::Refused), (13, EndCause::Refused)),
         ] {
             let at = |(hours, cause)| (Timestamp(hours * HOUR), cause);
             let predicted = Prediction::of(session, grant, limits, Timestamp(12 * HOUR));
             assert_eq!(predicted, Prediction { unused: at(unused), used: at(used) });
+            assert_eq!(predicted.is_over(Timestamp(12 * HOUR)), unused.0 <= 12);
         }
     }
 }

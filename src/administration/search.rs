@@ -43,12 +43,8 @@ impl Administration {
             return self.beginning(text, filter, None, most).await;
         }
         let looked_at = named.len();
-        let is_behind = |listed: &ListedSession| {
-            let own = place::position(listed);
-            (own.created_at, own.hash.0) < (position.created_at, position.hash.0)
-        };
-        let mut sessions: Vec<_> =
-            named.into_iter().filter(|listed| filter.matches(listed) && is_behind(listed)).take(most.saturating_add(1)).collect();
+        let is_shown = |listed: &ListedSession| filter.matches(listed) && place::is_behind(listed, position);
+        let mut sessions: Vec<_> = named.into_iter().filter(is_shown).take(most.saturating_add(1)).collect();
         let is_cut = sessions.len() > most;
         sessions.truncate(most);
         let next = sessions.last().filter(|_| is_cut).map(|last| ListPlace::Login(place::position(last)).written());

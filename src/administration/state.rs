@@ -1,9 +1,10 @@
 //! The state of a session at one moment. Pure.
 
+use super::Limits;
 use crate::{
     clock::Timestamp,
     grant::{Ended, Grant},
-    session::{Limit, Settings},
+    session::Limit,
     store::ListedSession,
 };
 
@@ -30,8 +31,8 @@ pub enum SessionState<'a> {
 
 impl<'a> SessionState<'a> {
     /// The state of a session.
-    pub fn of(listed: &'a ListedSession, limits: &Settings, now: Timestamp) -> Self {
-        if let Some(limit) = limits.reached(&listed.session, listed.session.last_seen, now) {
+    pub fn of(listed: &'a ListedSession, limits: &Limits, now: Timestamp) -> Self {
+        if let Some(limit) = limits.sessions.reached(&listed.session, listed.session.last_seen, now) {
             return Self::Limit(limit);
         }
         let grant = &listed.grant;
@@ -73,14 +74,6 @@ impl<'a> SessionState<'a> {
             Self::Renewable => "renewable",
             Self::Expired => "expired",
             Self::Fresh => "fresh",
-        }
-    }
-
-    /// Whether the session's next request is served.
-    pub fn is_alive(self) -> bool {
-        match self {
-            Self::Fresh | Self::Renewable | Self::Unknown | Self::Refused(_) => true,
-            Self::Limit(_) | Self::Ended(_) | Self::RefreshTokenExpired(_) | Self::Expired => false,
         }
     }
 }

@@ -110,6 +110,7 @@ mod tests {
             EndCause::TokenExpiry,
             EndCause::NoRefreshToken,
             EndCause::RefreshTokenIdle,
+            EndCause::Refused,
             EndCause::GrantEnded,
         ] {
             differs(end_cause(cause, Language::English), end_cause(cause, Language::German));

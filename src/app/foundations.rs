@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    administration::Administration,
+    administration::{Administration, Limits},
     clock::Clock,
     config::{Checked, EncryptionKeys},
     oidc::Providers,
@@ -76,7 +76,7 @@ impl Foundations {
             store: self.store.clone(),
             sign_out,
             renewer,
-            limits: settings.session.clone(),
+            limits: Limits { sessions: settings.session.clone(), outage_grace: settings.renewal.outage_grace },
             clock: self.clock.clone(),
             ends_everyone: Arc::default(),
         }

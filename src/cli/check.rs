@@ -28,7 +28,7 @@ pub(super) fn run(environment: &Environment, as_json: bool) -> anyhow::Result<Ex
         format!("{}\n", json_text(&serde_json::to_string_pretty(&report)?))
     } else {
         printable_lines(&report.to_string())
-    });
+    })?;
     Ok(match report.worst() {
         Level::Ok | Level::Info => ExitCode::SUCCESS,
         Level::Warning => ExitCode::from(EXIT_WARNINGS),

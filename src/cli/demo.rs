@@ -1,6 +1,6 @@
 //! `evergate demo`.
 
-use super::{output::print_out, runtime::block_on, signals::Signals};
+use super::{output::ActionOutput, runtime::block_on, signals::Signals};
 use crate::{
     demo,
     secret::random_text,
@@ -27,7 +27,8 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>, is_administered: boo
         let mut signals = Signals::install()?;
         let content = if is_administered { demo::Content::Administration } else { demo::Content::Nothing };
         let demo = demo::start(port, own_app, &directory, content).await?;
-        print_out(&format!(
+        let mut output = ActionOutput::default();
+        output.print(&format!(
             "\n  Evergate is between you and a sample app:\n\n      {}\n\n  Open it, choose a person, and stay: access tokens live {} s and are renewed as you go.\n  \
              The log below shows every renewal. The provider is at {}.\n  Ctrl-C ends everything and leaves nothing behind.\n\n",
             demo.url,
@@ -35,14 +36,18 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>, is_administered: boo
             demo.issuer
         ));
         if is_administered {
-            print_out(&format!(
+            output.print(&format!(
                 "  The administration, with two weeks of made history, is for Maya, who is on call:\n\n      {}/oauth2/admin\n\n",
                 demo.url
             ));
         }
-        signals.next().await;
+        // Nobody would know where it is.
+        let told = output.finish();
+        if told.is_ok() {
+            signals.next().await;
+        }
         demo.gateway.stop().await;
-        Ok(())
+        told
     });
     let _best_effort = std::fs::remove_dir_all(&directory);
     result

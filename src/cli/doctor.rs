@@ -72,7 +72,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             }
             // The provider has a say in it.
             if !verb.get_flag("json") {
-                print_out(&printable_lines(&report.text()));
+                print_out(&printable_lines(&report.text()))?;
             }
             reports.push(report);
         }
@@ -81,7 +81,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     if verb.get_flag("json") {
         let mut all: Vec<_> = reports.iter().map(Report::json).collect();
         let whole = if has_several { serde_json::Value::Array(all) } else { all.pop().unwrap_or_default() };
-        print_out(&json_text(&format!("{whole:#}\n")));
+        print_out(&json_text(&format!("{whole:#}\n")))?;
     }
     Ok(match reports.iter().map(Report::level).max() {
         Some(Level::Ok) | None => ExitCode::SUCCESS,

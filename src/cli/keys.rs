@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::bail;
 use clap::{ArgMatches, Command};
 
-use super::{output::print_out, runtime::block_on};
+use super::{output::print_out, recorded::recorded, runtime::block_on};
 use crate::{
-    administration::record_reseal,
+    administration::Action,
     app,
-    clock::Clock,
     config::{Environment, Problems},
     seal::KeyRing,
     store::{KeyUsage, Resealed, Store, StoreError},
@@ -33,10 +33,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     match verb.subcommand_name() {
         Some("status") => block_on(async { status(&open(environment)?).await }),
         Some("reseal") => block_on(async { reseal(&open(environment)?).await }),
-        Some(_) | None => {
-            print_out(&format!("{}\n", KeyRing::generate()));
-            Ok(())
-        }
+        Some(_) | None => print_out(&format!("{}\n", KeyRing::generate())),
     }
 }
 
@@ -72,34 +69,33 @@ async fn status(store: &Store) -> anyhow::Result<()> {
             (false, true) => "opens; `evergate keys reseal` makes it unnecessary",
             (false, false) => "is missing: these users sign in again",
         };
-        print_out(&format!("{}  {role}: {} grants, {} pending revocations\n", under.key, under.grants, under.revocations));
+        print_out(&format!("{}  {role}: {} grants, {} pending revocations\n", under.key, under.grants, under.revocations))?;
     }
     Ok(())
 }
 
 /// Encrypts everything with the newest key, which is recorded as what administrators do is.
 async fn reseal(store: &Store) -> anyhow::Result<()> {
-    let done = reseal_all(store).await;
-    record_reseal(store, *done.as_ref().unwrap_or(&false), Clock::System.now());
-    store.flush_events().await;
-    done?;
+    let Resealed { done, unreadable, .. } = recorded(store, Action::Reseal, reseal_all(store)).await?;
+    print_out(&format!("sealed anew: {done}; cannot be opened: {unreadable}\n"))?;
     status(store).await
 }
 
-/// Encrypts everything anew, and says whether that is all.
-async fn reseal_all(store: &Store) -> anyhow::Result<bool> {
+/// Encrypts everything anew.
+///
+/// # Errors
+/// The store failed, or grants changed in every pass, so that some may be sealed under an old key still, which must not be taken away.
+async fn reseal_all(store: &Store) -> anyhow::Result<Resealed> {
     let revocations = store.reseal_revocations().await?;
     let mut done = revocations.done;
     for _ in 0..MAX_PASSES {
         let pass = run_pass(store).await?;
         done += pass.done;
         if pass.changed == 0 {
-            print_out(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable + revocations.unreadable));
-            return Ok(true);
+            return Ok(Resealed { done, unreadable: pass.unreadable + revocations.unreadable, ..pass });
         }
     }
-    print_out(&format!("sealed anew: {done}; some grants are renewed too often, so begin again\n"));
-    Ok(false)
+    bail!("sealed anew: {done}; some grants are renewed too often, so begin again before an old key is taken away")
 }
 
 /// Re-encrypts every grant once.

@@ -111,8 +111,7 @@ pub(super) fn token(verb: &ArgMatches) -> anyhow::Result<()> {
     if kept.has_expired() {
         bail!("{}", expired(&app));
     }
-    print_out(&format!("{}\n", kept.token.expose()));
-    Ok(())
+    print_out(&format!("{}\n", kept.token.expose()))
 }
 
 /// Speaks Git's protocol of credential helpers (gitcredentials(7)): lines `name=value` to an empty one. Of an app that is not known,
@@ -133,7 +132,7 @@ pub(super) fn git_credential(verb: &ArgMatches) -> anyhow::Result<()> {
     let Ok(app) = origin(&format!("{protocol}://{host}")) else { return Ok(()) };
     match KeptTokens::open()?.find(&app)? {
         Some(kept) if kept.has_expired() => print_error(&expired(&app)),
-        Some(kept) => print_out(&format!("username=evergate\npassword={}\n", kept.token.expose())),
+        Some(kept) => print_out(&format!("username=evergate\npassword={}\n", kept.token.expose()))?,
         None => {}
     }
     Ok(())

@@ -5,6 +5,5 @@ use crate::telemetry::metrics::reference::reference;
 
 /// Prints the reference of the metrics (`docs/metrics.md`).
 pub(super) fn run() -> anyhow::Result<()> {
-    print_out(&reference()?);
-    Ok(())
+    print_out(&reference()?)
 }

@@ -20,6 +20,5 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         let store = Store::open(&store, keys, Metrics::default()).context("cannot open the store")?;
         store.migrate().await.context("the store could not be brought up to date")
     })?;
-    print_out("the store is up to date\n");
-    Ok(())
+    print_out("the store is up to date\n")
 }

@@ -1,12 +1,72 @@
 //! What subcommands print.
 
-use std::{fmt::Write as _, io::Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use anyhow::Context;
 
 use crate::{config::Problem, language::is_control};
 
+/// Whether somebody reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Somebody does.
+    Reads,
+    /// The pipe is closed, as by `head`: nothing more needs to be found for it.
+    Gone,
+}
+
 /// Prints to standard output; a closed pipe is not an error.
-pub(super) fn print_out(text: &str) {
-    let _best_effort = std::io::stdout().write_all(text.as_bytes());
+///
+/// # Errors
+/// It cannot be written, as on a full disk: whoever keeps what is printed must not take half of it for the whole.
+pub(super) fn print_out(text: &str) -> anyhow::Result<()> {
+    print_to_reader(text).map(|_| ())
+}
+
+/// The same for an output of many parts, and says whether somebody still reads it.
+pub(super) fn print_to_reader(text: &str) -> anyhow::Result<Reader> {
+    reader_after(write_all(&mut io::stdout(), text)).context(UNPRINTED)
+}
+
+const UNPRINTED: &str = "standard output cannot be written to";
+
+/// Without the flush, what follows the last line end would be written when the process ends, and its failure told to nobody.
+fn write_all(out: &mut impl Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// What a write to a pipe or a file has shown.
+pub(super) fn reader_after(written: io::Result<()>) -> io::Result<Reader> {
+    match written {
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a command prints of what it does. It goes on if that cannot be printed, because what is half done is worse than what nobody reads,
+/// and tells it at its end.
+#[derive(Debug, Default)]
+pub(super) struct ActionOutput {
+    failure: Option<anyhow::Error>,
+}
+
+impl ActionOutput {
+    pub(super) fn print(&mut self, text: &str) {
+        if let Err(error) = print_out(text) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// # Errors
+    /// Something could not be printed.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
 }
 
 /// Prints warnings about the settings to standard error, for subcommands that do not log.
@@ -16,7 +76,7 @@ pub(super) fn print_warnings(warnings: &[Problem]) {
 
 /// Prints to standard error; a closed pipe is not an error.
 pub(super) fn print_error(text: &str) {
-    let _best_effort = writeln!(std::io::stderr(), "{}", text.trim_end());
+    let _best_effort = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
 /// Replaces characters by which a provider's text could control the terminal that shows it.
@@ -40,4 +100,16 @@ pub(super) fn json_text(json: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_who_leaves_is_no_failure_and_a_full_disk_is() {
+        assert_eq!(reader_after(Ok(())).unwrap(), Reader::Reads);
+        assert_eq!(reader_after(Err(io::ErrorKind::BrokenPipe.into())).unwrap(), Reader::Gone);
+        assert_eq!(reader_after(Err(io::ErrorKind::StorageFull.into())).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
 }

@@ -8,12 +8,12 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{output::print_out, runtime::block_on};
+use super::{output::print_out, recorded::recorded, runtime::block_on};
 use crate::{
-    administration::{Actor, Administration, Whose, parse_event_place},
+    administration::{Action, Administration, Whose, parse_event_place},
     app,
     config::{Environment, Problems, check},
-    store::{EventFilter, EventPlace, EventsOf, ListedSession},
+    store::{EventFilter, EventPlace, EventsOf, ListedSession, Store},
 };
 
 /// What is asked for.
@@ -118,17 +118,19 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             Verb::List => list::run(&administration, text(NAME), arguments).await,
             Verb::Show => show(&administration, name()?, issuer, arguments).await,
             Verb::Why => why(&administration, name()?, issuer).await,
-            Verb::Restored => {
-                let marked = administration.mark_restored(&Actor::command_line()).await?;
-                print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
-                Ok(())
-            }
+            Verb::Restored => restored(&administration.store).await,
             Verb::Audit => audit(&administration, arguments).await,
             Verb::Renew => act::renew(&administration, &find::named_at(&administration, name()?, issuer).await?).await,
             Verb::Revoke if arguments.get_flag(ALL) => act::end(&administration, Whose::Everyone, issuer).await,
             Verb::Revoke => act::end(&administration, Whose::Named(name()?), issuer).await,
         }
     })
+}
+
+/// Marks all refresh tokens as possibly used since the backup that the database was restored from.
+async fn restored(store: &Store) -> anyhow::Result<()> {
+    let marked = recorded(store, Action::Restored, async { Ok(store.mark_restored().await?) }).await?;
+    print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"))
 }
 
 /// The sessions of those who have this name, and whose history it is.
@@ -157,8 +159,7 @@ async fn show(administration: &Administration, name: &str, issuer: Option<&str>,
         tell::json(&sessions, limits, &part, now)
     } else {
         tell::show(&sessions, limits, &part, now)
-    });
-    Ok(())
+    })
 }
 
 /// Prints why sessions ended: everything that is kept, however many renewals there were in between.
@@ -172,8 +173,7 @@ async fn why(administration: &Administration, name: &str, issuer: Option<&str>) 
     }
     let logins = administration.history(&of, EventFilter::Logins, EventPlace::START, 1).await.context(UNREADABLE)?;
     let last_login = logins.events.first().map(|stored| stored.event.at);
-    print_out(&tell::why(&sessions, &administration.limits, &ends, last_login, administration.clock.now()));
-    Ok(())
+    print_out(&tell::why(&sessions, &administration.limits, &ends, last_login, administration.clock.now()))
 }
 
 /// Prints what administrators did.
@@ -183,8 +183,7 @@ async fn audit(administration: &Administration, arguments: &ArgMatches) -> anyho
         tell::json(&[], &administration.limits, &part, administration.clock.now())
     } else {
         tell::audit(&part)
-    });
-    Ok(())
+    })
 }
 
 /// Where a list of events goes on.

@@ -40,6 +40,17 @@ impl Signals {
         })
     }
 
+    /// Does this work, unless a signal comes first, which drops it.
+    ///
+    /// # Errors
+    /// The signal that came.
+    pub(super) async fn unless_one_comes<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Signal> {
+        tokio::select! {
+            done = work => Ok(done),
+            signal = self.next() => Err(signal),
+        }
+    }
+
     /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {

@@ -51,7 +51,7 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Result<ExitCode> {
     if verb.get_flag("options") {
-        print_out(&translate::options_page());
+        print_out(&translate::options_page())?;
         return Ok(ExitCode::SUCCESS);
     }
     let all = |name: &str| verb.get_many::<String>(name).unwrap_or_default().cloned().collect();
@@ -66,9 +66,9 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         None => {
             let secrets = if verb.get_flag("show-secrets") { Secrets::Shown } else { Secrets::In(SECRETS.to_owned()) };
             let output = translation.output(&secrets, FILE);
-            print_out(&output.environment);
+            print_out(&output.environment)?;
             if let Some(file) = output.file {
-                print_out(&format!("\n# ---- {FILE} ----\n{file}"));
+                print_out(&format!("\n# ---- {FILE} ----\n{file}"))?;
             }
         }
     }

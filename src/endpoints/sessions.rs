@@ -10,7 +10,7 @@ use super::{
     read_form,
 };
 use crate::{
-    administration::{Prediction, SessionState},
+    administration::{Limits, Prediction},
     admission::AdmittedSession,
     grant::Grant,
     pages::{Look, SessionLine, SessionsPage, Text},
@@ -55,12 +55,12 @@ impl Endpoints {
         passes: impl Fn(&ListedSession) -> bool,
     ) -> Result<(Vec<ListedSession>, bool), Refusal> {
         let parts = self.components.sign_ins.parts();
-        let (limits, now) = (&parts.sessions, parts.clock.now());
+        let (limits, now) = (self.limits(), parts.clock.now());
         let (registration, subject) = (grant.registration(), &grant.identity.subject);
         let (mut found, mut position) = (Vec::new(), Some(SeenPosition::START));
         while let Some(after) = position.filter(|_| found.len() <= skip + most) {
             let (mut part, next) = parts.store.sessions_of_user(registration, subject, of_kind, after).await?;
-            part.retain(|listed| SessionState::of(listed, limits, now).is_alive() && passes(listed));
+            part.retain(|listed| !Prediction::of_listed(listed, &limits, now).is_over(now) && passes(listed));
             found.extend(part);
             position = next;
         }
@@ -110,9 +110,9 @@ impl Endpoints {
     fn line(&self, listed: &ListedSession, own: SessionHash, look: &Look<'_>) -> SessionLine {
         let ListedSession { session, opener, .. } = listed;
         let parts = self.components.sign_ins.parts();
-        let (limits, now) = (&parts.sessions, parts.clock.now());
+        let (limits, now) = (self.limits(), parts.clock.now());
         let seen = (session.last_seen != session.created_at).then(|| now.since(session.last_seen));
-        let Prediction { unused: (ends, _), used } = Prediction::of_listed(listed, limits, now);
+        let Prediction { unused: (ends, _), used } = Prediction::of_listed(listed, &limits, now);
         let unused = used.0 != ends;
         let name = match (&session.token, &opener.browser) {
             (Some(token), _) => token.scope.name.to_string(),
@@ -125,6 +125,11 @@ impl Endpoints {
         let places = places.into_iter().flatten().collect::<Vec<_>>().join(", ");
         details.extend(Some(places).filter(|places| !places.is_empty()));
         SessionLine { id: (session.hash != own).then(|| identifier(session.hash)), name, details }
+    }
+
+    fn limits(&self) -> Limits {
+        let sessions = self.components.sign_ins.parts().sessions.clone();
+        Limits { sessions, outage_grace: self.components.admission.renewer.outage_grace() }
     }
 
     fn sessions_href(&self) -> String {

@@ -74,6 +74,11 @@ impl Renewer {
         }
     }
 
+    /// How long after expiry the last verified identity is used while the provider does not refresh it (`CODER_OIDC_OUTAGE_GRACE`).
+    pub fn outage_grace(&self) -> Duration {
+        self.engines.iter().map(|engine| engine.settings.outage_grace).max().unwrap_or_default()
+    }
+
     /// When a grant is refreshed next.
     pub fn next_refresh(&self, grant: &Grant) -> NextRefresh {
         match self.engine_of(grant) {

@@ -93,7 +93,7 @@ impl SignOut {
     ) -> Result<(), StoreError> {
         let found = self.sessions_of_user(grant).await?;
         match found.into_iter().find(|hash| *hash != own && is_meant(*hash)) {
-            Some(hash) => self.end_other(hash, LogoutInitiator::User).await,
+            Some(hash) => self.end_other(hash, LogoutInitiator::User).await.map(drop),
             None => Ok(()),
         }
     }

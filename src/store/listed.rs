@@ -51,6 +51,8 @@ pub struct ListedGrant {
     pub is_outcome_unknown: bool,
     /// The provider refused the last renewal with this code, without ending the grant.
     pub refused: Option<String>,
+    /// Since when the newest tokens could not be verified, if they could not.
+    pub unverified_since: Option<Timestamp>,
     /// Why the grant has ended, if it has.
     pub ended: Option<Ended>,
 }

@@ -93,7 +93,7 @@ const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, g
 const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at, sessions.last_seen, grants.issuer, \
     grants.client_id, substr(grants.refresh_token, 1, 5) AS refresh_token_head, sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
     CASE WHEN grants.refresh_token IS NULL THEN 0 ELSE 1 END AS has_refresh_token, grants.refresh_until, grants.attempt, \
-    COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.ended_reason, grants.ended_code";
+    COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.unverified_since, grants.ended_reason, grants.ended_code";
 
 /// What is returned of sessions that are deleted, with whose they were.
 const REPLACED_COLUMNS: &str = "hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token, \

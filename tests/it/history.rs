@@ -157,9 +157,16 @@ async fn a_list_goes_on_where_it_was_cut_and_shows_what_passes_its_filters() {
         for nobody in [["--group", "nobody"], ["--ended", "any"], ["--not-renewed-since", "1999-01-01"]] {
             assert!(list(&nobody).await.0.is_empty(), "{nobody:?}");
         }
+        world.idp.log_in_as(user("ann"));
+        world.signed_in().await;
+        let (newer, next) = list(&["ann@example.com", "--limit", "1"]).await;
+        let (older, end) = list(&["ann@example.com", "--limit", "1", "--after", &next.unwrap()]).await;
+        assert_eq!((newer.len(), older.len(), end), (1, 1, None));
         assert!(list(&["--not-renewable"]).await.0.is_empty());
-        let (_, table) = world.command(&["sessions", "list", "--limit", "1"]).await;
-        assert!(table.lines().count() == 3 && table.contains("there are more: --after "), "{table}");
+        for name in [&[][..], &["ann@example.com"]] {
+            let (_, table) = world.command(&[&["sessions", "list", "--limit", "1"], name].concat()).await;
+            assert!(table.lines().count() == 3 && table.contains("there are more: --after "), "{table}");
+        }
         for slip in [["--not-renewed-since", "yesterday"], ["--ended", "daed"]] {
             assert_ne!(world.command(&[&["sessions", "list"][..], &slip].concat()).await.0, 0);
         }

@@ -84,6 +84,34 @@ async fn a_user_sees_what_is_signed_in_and_ends_one_from_another_browser_on_ever
     }
 }
 
+/// The pages, the command line and the API predict the end by the same rules as requests are served by.
+#[tokio::test]
+async fn a_session_that_the_provider_refuses_to_renew_is_one_until_the_grace_is_over() {
+    const REFUSED: &str = "UPDATE grants SET refused_code = 'interaction_required' \
+                           WHERE renewed_at = (SELECT MIN(renewed_at) FROM grants)";
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).set("oidc_outage_grace", "2h").start().await;
+        world.signed_in().await;
+        world.clock.advance(Duration::from_secs(1));
+        let here = world.signed_in().await;
+        world.sql(REFUSED).await;
+        let (_, shown) = world.command(&["sessions", "show", "ann"]).await;
+        assert!(shown.contains("(provider's refusal)"), "{shown}");
+        let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+        assert!(why.contains("is served until") && why.contains("(interaction_required)"), "{why}");
+        assert_eq!(fields(&here.get(PAGE).await.text(), "end").len(), 1, "it is served within the grace");
+        world.sql("UPDATE grants SET expires_at = expires_at - 10800000 WHERE refused_code IS NOT NULL").await;
+        let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+        assert!(why.contains("must pass the provider again: the provider refuses") && !why.contains("is served until"), "{why}");
+        assert!(fields(&here.get(PAGE).await.text(), "end").is_empty(), "its next request is not served");
+        let ended = "UPDATE grants SET ended_reason = 'outcome_unknown', refused_code = NULL, expires_at = expires_at + 10800000 \
+                     WHERE refused_code IS NOT NULL";
+        world.sql(ended).await;
+        let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+        assert!(why.contains("is served until") && why.contains("must then pass the provider again"), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn all_others_end_at_once_and_personal_tokens_with_them_only_if_they_are_named() {
     let world =

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{certificates::Authority, eventually::eventually, process::free_port, upstream::Upstream, visitor::Visitor};
+use crate::harness::{
+    World, certificates::Authority, eventually::eventually, process::free_port, upstream::Upstream, visitor::Visitor,
+};
 
 fn evergate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
@@ -44,6 +46,49 @@ fn serve(port: u16, upstream: &Upstream, directory: &std::path::Path) -> Command
         .env("CODER_UPSTREAM_URL", format!("http://{}", upstream.address))
         .env("CODER_DATA_DIR", directory);
     command
+}
+
+/// What keeps half of a list must not take it for the whole; what reads no further has seen what it wanted.
+#[tokio::test]
+async fn an_output_that_cannot_be_written_is_a_failure_and_one_that_nobody_reads_to_its_end_is_none() {
+    let world = World::start().await;
+    world.signed_in().await;
+    let commands: [&[&str]; 12] = [
+        &["--help"],
+        &["metrics"],
+        &["config", "example"],
+        &["config"],
+        &["config", "translate", "--options"],
+        &["keys", "generate"],
+        &["keys", "status"],
+        &["sessions", "list"],
+        &["sessions", "list", "--json"],
+        &["sessions", "show", "ann"],
+        &["sessions", "audit", "--json"],
+        &["sessions", "revoke", "ann"],
+    ];
+    for arguments in commands {
+        let mut command = world.binary();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command.args(arguments).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?} {told}");
+        assert!(arguments == ["--help"] || told.contains("standard output cannot be written to"), "{arguments:?} {told}");
+    }
+    assert!(world.command(&["sessions", "list"]).await.1.lines().count() == 1, "the end goes on without its output");
+    // The command has refused everything that was issued until now, by the system's clock.
+    world.clock.advance(Duration::from_secs(600));
+    world.signed_in().await;
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = world.binary();
+        command.args(arguments).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), told.as_str()), (Some(0), ""), "{arguments:?}");
+    }
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
         EndCause::TokenExpiry => "the expiry of the personal access token",
         EndCause::NoRefreshToken => "the expiry of the access token, because there is no refresh token",
         EndCause::RefreshTokenIdle => "the expiry of the refresh token at the provider, if it is not used",
+        EndCause::Refused => "the provider's refusal to renew it, when CODER_OIDC_OUTAGE_GRACE is over after the access token",
         EndCause::GrantEnded => "the end of its grant: the next page passes the provider",
     }
 }

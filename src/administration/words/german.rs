@@ -105,6 +105,9 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
         EndCause::TokenExpiry => "weil das persönliche Zugriffstoken abläuft",
         EndCause::NoRefreshToken => "weil das Zugriffstoken abläuft und es kein Refresh-Token gibt",
         EndCause::RefreshTokenIdle => "weil das Refresh-Token beim Anmeldedienst abläuft, wenn es nicht benutzt wird",
+        EndCause::Refused => {
+            "weil der Anmeldedienst sie nicht erneuert und nach dem Zugriffstoken CODER_OIDC_OUTAGE_GRACE abläuft"
+        }
         EndCause::GrantEnded => "weil der Grant beendet ist: die nächste Seite führt über den Anmeldedienst",
     }
 }

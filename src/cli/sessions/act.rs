@@ -1,6 +1,9 @@
 //! Ends sessions and renews grants, from the command line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use tokio::task::JoinHandle;
@@ -10,8 +13,9 @@ use super::find;
 use crate::{
     administration::{Actor, Administration, Step, Whose, words},
     cli::{
-        output::{print_out, printable},
-        signals::Signals,
+        output::{ActionOutput, print_error, printable},
+        recorded::UNWRITTEN,
+        signals::{Signal, Signals},
     },
     language::Language,
     renewal::RefreshedNow,
@@ -21,10 +25,10 @@ use crate::{
 const NOBODY: &str = "nobody by that name has a session here";
 
 /// Reads the metadata of all providers. Sessions end locally even if one cannot be reached.
-async fn discover(administration: &Administration) {
+async fn discover(administration: &Administration, output: &mut ActionOutput) {
     for provider in administration.sign_out.providers.iter() {
         if let Err(error) = provider.discover().await {
-            print_out(&format!(
+            output.print(&format!(
                 "the provider {} cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n",
                 provider.issuer()
             ));
@@ -51,7 +55,7 @@ impl Records {
     async fn finish(self) -> anyhow::Result<()> {
         self.stop.cancel();
         let _is_logged = self.writer.await;
-        ensure!(self.store.flush_events().await, "the history of what was done could not be written");
+        ensure!(self.store.flush_events().await, UNWRITTEN);
         Ok(())
     }
 }
@@ -59,42 +63,31 @@ impl Records {
 /// Ends sessions, of the provider with this `issuer` alone if one is given.
 pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issuer: Option<&str>) -> anyhow::Result<()> {
     let actor = Actor::command_line();
-    let told = |step: Step<'_>| match step {
-        Step::Session(listed, Ok(())) => {
-            let user = printable(listed.grant.identity.display());
-            print_out(&format!("ended session {} of {user}\n", listed.session.hash.short()));
-        }
-        Step::Session(listed, Err(error)) => {
-            print_out(&format!("session {} could not be ended: {error}\n", listed.session.hash.short()));
-        }
-        Step::BearerTokens(subject, error) => {
-            print_out(&format!("bearer tokens of {} could not be refused: {error}\n", printable(subject)));
-        }
-    };
+    let mut output = ActionOutput::default();
+    let told = |step: Step<'_>| output.print(&words_of(step));
     // Before anything ends: a signal must not take its history with it.
     let mut signals = Signals::install()?;
     let records = Records::begin(&administration.store);
-    let (ended, is_cut) = tokio::select! {
-        ended = administration.end(&actor, whose, issuer, told) => (ended.context(find::UNREADABLE), false),
-        signal = signals.next() => {
-            (Err(anyhow!("{} came: not all may have ended, and it can be repeated", signal.name())), true)
-        }
-    };
-    let found_nobody = ended.as_ref().is_ok_and(|ended| ended.count + ended.failures == 0);
-    // Who does not wait for it leaves the provider to a gateway, or to the next command.
-    let asks_provider = !found_nobody && !is_cut;
-    if asks_provider {
-        discover(administration).await;
-    }
-    // What has ended is revoked and recorded even if others failed.
+    let ended = signals.unless_one_comes(administration.end(&actor, whose, issuer, told)).await;
+    // What is under way is ended and recorded, whatever became of the others.
     let sign_out = &administration.sign_out;
     sign_out.tasks.close();
     sign_out.tasks.wait().await;
-    if asks_provider {
-        sign_out.revoke_due().await;
-    }
+    let found_nobody = matches!(&ended, Ok(Ok(ended)) if ended.count + ended.failures == 0);
+    // Who does not wait for it leaves the provider to a gateway, or to the next command.
+    let revoked = if found_nobody || ended.is_err() {
+        Ok(())
+    } else {
+        let at_providers = async {
+            discover(administration, &mut output).await;
+            sign_out.revoke_due().await;
+        };
+        signals.unless_one_comes(at_providers).await
+    };
     let written = records.finish().await;
-    let ended = ended?;
+    let ended = ended
+        .map_err(|signal| anyhow!("{} came: not all may have ended, and it can be repeated", signal.name()))?
+        .context(find::UNREADABLE)?;
     if !ended.unclear.is_empty() {
         let names = listed(&ended.unclear);
         bail!("nothing has ended, because {names} differ in case alone: write one of them as it is, or the user's sub");
@@ -103,12 +96,32 @@ pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issue
         bail!(NOBODY);
     }
     if !ended.spared.is_empty() {
-        print_out(&format!("left as they are, because their names differ in case: {}\n", listed(&ended.spared)));
+        output.print(&format!("left as they are, because their names differ in case: {}\n", listed(&ended.spared)));
     }
     if ended.failures > 0 {
         bail!("{} sessions could not be ended", ended.failures);
     }
-    written
+    if let Err(signal) = revoked {
+        let signal = signal.name();
+        bail!("{signal} came: all have ended, and refresh tokens that are not revoked yet are so by the next gateway that runs");
+    }
+    written?;
+    output.finish()
+}
+
+fn words_of(step: Step<'_>) -> String {
+    match step {
+        Step::Session(listed, Ok(())) => {
+            let user = printable(listed.grant.identity.display());
+            format!("ended session {} of {user}\n", listed.session.hash.short())
+        }
+        Step::Session(listed, Err(error)) => {
+            format!("session {} could not be ended: {error}\n", listed.session.hash.short())
+        }
+        Step::BearerTokens(subject, error) => {
+            format!("bearer tokens of {} could not be refused: {error}\n", printable(subject))
+        }
+    }
 }
 
 /// Names that users have.
@@ -116,22 +129,61 @@ fn listed(names: &BTreeSet<String>) -> String {
     names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Renews the grants of these sessions as a replica does: with a heartbeat, by which others know that it lives.
+/// Renews the grants of these sessions as a replica does: with a heartbeat, by which others know that it lives. Nothing else has a rotated
+/// token, so that whatever ends the command, what the provider has given is saved first.
 pub(super) async fn renew(administration: &Administration, sessions: &[ListedSession]) -> anyhow::Result<()> {
     if sessions.is_empty() {
         bail!(NOBODY);
     }
-    discover(administration).await;
+    let mut output = ActionOutput::default();
+    let mut signals = Signals::install()?;
     let (store, stop, records) = (&administration.store, CancellationToken::new(), Records::begin(&administration.store));
     let (beating, announcing, ended) = (store.clone(), store.clone(), stop.clone());
     let heartbeat = stop.clone();
     tokio::spawn(async move { heartbeat.run_until_cancelled(beating.run_heartbeat()).await });
     let announcer = tokio::spawn(async move { announcing.run_announcer(ended).await });
+    let renewed = match signals.unless_one_comes(discover(administration, &mut output)).await {
+        Ok(()) => renew_each(administration, sessions, &mut signals, &mut output).await,
+        Err(signal) => Err(stopped(signal)),
+    };
+    let is_saved = administration.renewer.finish().await;
+    let written = records.finish().await;
+    stop.cancel();
+    let _is_logged = announcer.await;
+    store.stop_heartbeat().await;
+    let failures = renewed?;
+    ensure!(is_saved, "a renewal has no outcome yet, and a token that the provider gave may be lost with it");
+    if failures > 0 {
+        bail!("{failures} grants were not renewed");
+    }
+    written?;
+    output.finish()
+}
+
+fn stopped(signal: Signal) -> anyhow::Error {
+    anyhow!("{} came: grants that are not named were not renewed", signal.name())
+}
+
+/// Renews the grants one after the other, and says how many were not. A signal lets no other begin.
+async fn renew_each(
+    administration: &Administration,
+    sessions: &[ListedSession],
+    signals: &mut Signals,
+    output: &mut ActionOutput,
+) -> anyhow::Result<usize> {
     let grants: BTreeMap<_, _> = sessions.iter().map(|listed| (listed.grant.id.0, listed)).collect();
     let mut failures = 0;
     for listed in grants.values() {
-        let renewed =
-            administration.renew(&Actor::command_line(), listed.grant.id).await.context("the grant could not be read")?;
+        let actor = Actor::command_line();
+        let mut renewal = pin!(administration.renew(&actor, listed.grant.id));
+        let (renewed, signal) = match signals.unless_one_comes(&mut renewal).await {
+            Ok(renewed) => (renewed, None),
+            Err(signal) => {
+                print_error(&format!("{} came: the renewal under way is waited for, and none begins", signal.name()));
+                (renewal.await, Some(signal))
+            }
+        };
+        let renewed = renewed.context("the grant could not be read")?;
         let said = match renewed {
             Some(RefreshedNow::Renewed) => "renewed".to_owned(),
             Some(RefreshedNow::Unavailable(wait)) => format!("the provider cannot be asked for {} s", wait.as_secs().max(1)),
@@ -139,15 +191,10 @@ pub(super) async fn renew(administration: &Administration, sessions: &[ListedSes
             None => "gone".to_owned(),
         };
         failures += usize::from(renewed != Some(RefreshedNow::Renewed));
-        print_out(&format!("grant {} of {}: {said}\n", listed.grant.id, printable(listed.grant.identity.display())));
+        output.print(&format!("grant {} of {}: {said}\n", listed.grant.id, printable(listed.grant.identity.display())));
+        if let Some(signal) = signal {
+            return Err(stopped(signal));
+        }
     }
-    administration.renewer.finish().await;
-    let written = records.finish().await;
-    stop.cancel();
-    let _is_logged = announcer.await;
-    store.stop_heartbeat().await;
-    if failures > 0 {
-        bail!("{failures} grants were not renewed");
-    }
-    written
+    Ok(failures)
 }

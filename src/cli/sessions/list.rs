@@ -5,11 +5,10 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{find, tell};
 use crate::{
-    administration::{Administration, EndedBecause, Filter, parse_place, place, session_json},
-    cli::output::{json_text, print_out},
+    administration::{Administration, EndedBecause, Filter, Limits, is_behind, parse_place, place, session_json},
+    cli::output::{Reader, json_text, print_out, print_to_reader},
     clock::Timestamp,
     grant::EndReason,
-    session::Settings,
     store::{ListPosition, ListedSession},
 };
 
@@ -27,7 +26,7 @@ pub(super) fn arguments() -> [Arg; 7] {
         option("limit", "NUMBER")
             .value_parser(value_parser!(u64).range(1..))
             .help("Show so many at most, and where the list goes on"),
-        option("after", "PLACE").conflicts_with("name").help("Go on there"),
+        option("after", "PLACE").help("Go on there"),
     ]
 }
 
@@ -78,7 +77,7 @@ pub(super) async fn run(administration: &Administration, name: Option<&str>, arg
         None => ListPosition::START,
     });
     let mut output = Output { is_json: arguments.get_flag("json"), limits, now, widths: None, shown: 0 };
-    output.begin();
+    output.begin()?;
     let mut last = None;
     while let Some(after) = position {
         let mut page;
@@ -86,60 +85,60 @@ pub(super) async fn run(administration: &Administration, name: Option<&str>, arg
             Some(name) => (find::named(administration, name).await?, None),
             None => find::page(administration, after).await?,
         };
-        page.retain(|listed| filter.matches(listed));
+        // Of one person's all are read, and a list of them goes on within.
+        page.retain(|listed| filter.matches(listed) && is_behind(listed, after));
         let left = limit - output.shown;
         // What goes on is known to do so only if there is one more.
         let is_cut = page.len() > left;
         page.truncate(left);
-        output.page(&page);
-        last = page.last().map(place).or(last);
-        if is_cut {
-            output.end(last.as_deref().filter(|_| name.is_none()));
+        if output.page(&page)? == Reader::Gone {
             return Ok(());
         }
+        last = page.last().map(place).or(last);
+        if is_cut {
+            return output.end(last.as_deref());
+        }
     }
-    output.end(None);
-    Ok(())
+    output.end(None)
 }
 
 /// The list as it is printed, page by page.
 struct Output<'a> {
     is_json: bool,
-    limits: &'a Settings,
+    limits: &'a Limits,
     now: Timestamp,
     widths: Option<[usize; tell::COLUMNS]>,
     shown: usize,
 }
 
 impl Output<'_> {
-    fn begin(&self) {
-        if self.is_json {
-            print_out("{\"events\":[],\"sessions\":[");
-        }
+    fn begin(&self) -> anyhow::Result<()> {
+        if self.is_json { print_out("{\"events\":[],\"sessions\":[") } else { Ok(()) }
     }
 
-    fn page(&mut self, page: &[ListedSession]) {
-        if self.is_json {
-            for listed in page {
-                let comma = if self.shown > 0 { "," } else { "" };
-                print_out(&format!("{comma}{}", json_text(&session_json(listed, self.limits, self.now).to_string())));
-                self.shown += 1;
-            }
+    fn page(&mut self, page: &[ListedSession]) -> anyhow::Result<Reader> {
+        let text = if self.is_json {
+            page.iter().fold(String::new(), |mut text, listed| {
+                text.push_str(if self.shown > 0 || !text.is_empty() { "," } else { "" });
+                text.push_str(&json_text(&session_json(listed, self.limits, self.now).to_string()));
+                text
+            })
         } else {
-            print_out(&tell::list(page, self.limits, self.now, &mut self.widths));
-            self.shown += page.len();
-        }
+            tell::list(page, self.limits, self.now, &mut self.widths)
+        };
+        self.shown += page.len();
+        print_to_reader(&text)
     }
 
     /// Ends the list; `next` is where it goes on.
-    fn end(&self, next: Option<&str>) {
+    fn end(&self, next: Option<&str>) -> anyhow::Result<()> {
         match next {
             _ if self.is_json => {
                 let next = next.map(|next| format!(",\"next\":\"{next}\"")).unwrap_or_default();
-                print_out(&format!("]{next}}}\n"));
+                print_out(&format!("]{next}}}\n"))
             }
             Some(next) => print_out(&format!("there are more: --after {next}\n")),
-            None => {}
+            None => Ok(()),
         }
     }
 }

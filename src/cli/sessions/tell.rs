@@ -5,13 +5,13 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::{
-    administration::{EndCause, Ending, Prediction, SessionState, event_json, event_place, session_json, words},
+    administration::{EndCause, Ending, Limits, Prediction, SessionState, event_json, event_place, session_json, words},
     cli::output::{json_text, printable, printable_lines},
     clock::Timestamp,
     grant::Ended,
     history::{Event, Kind},
     language::Language,
-    session::{Limit, Opener, Settings},
+    session::{Limit, Opener},
     store::{EventPart, ListedSession, StoredEvent},
 };
 
@@ -21,7 +21,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// Returns when a session ends if it is not used any more, and by which end of its own.
-fn ends(listed: &ListedSession, limits: &Settings, now: Timestamp) -> (Timestamp, &'static str) {
+fn ends(listed: &ListedSession, limits: &Limits, now: Timestamp) -> (Timestamp, &'static str) {
     let (at, cause) = Prediction::of_listed(listed, limits, now).unused;
     let by = match cause {
         EndCause::Idle => "idle limit",
@@ -30,13 +30,14 @@ fn ends(listed: &ListedSession, limits: &Settings, now: Timestamp) -> (Timestamp
         EndCause::TokenExpiry => "expiry",
         EndCause::NoRefreshToken => "access token's expiry",
         EndCause::RefreshTokenIdle => "refresh token's expiry",
+        EndCause::Refused => "provider's refusal",
         EndCause::GrantEnded => "grant's end",
     };
     (at, by)
 }
 
 /// Describes the state of a session in a few words.
-fn state(listed: &ListedSession, limits: &Settings, now: Timestamp) -> String {
+fn state(listed: &ListedSession, limits: &Limits, now: Timestamp) -> String {
     printable(&words::state(SessionState::of(listed, limits, now), Language::English))
 }
 
@@ -44,12 +45,7 @@ fn state(listed: &ListedSession, limits: &Settings, now: Timestamp) -> String {
 pub(super) const COLUMNS: usize = 8;
 
 /// Formats a table with one line per session. `widths` are those of the pages before, and are widened where they must be.
-pub(super) fn list(
-    sessions: &[ListedSession],
-    limits: &Settings,
-    now: Timestamp,
-    widths: &mut Option<[usize; COLUMNS]>,
-) -> String {
+pub(super) fn list(sessions: &[ListedSession], limits: &Limits, now: Timestamp, widths: &mut Option<[usize; COLUMNS]>) -> String {
     let titles = ["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned);
     let mut rows = if widths.is_none() { vec![titles] } else { Vec::new() };
     rows.extend(sessions.iter().map(|listed| {
@@ -86,7 +82,7 @@ fn table<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N]) -> Strin
 }
 
 /// Formats each session in detail, then the history, newest first.
-pub(super) fn show(sessions: &[ListedSession], limits: &Settings, part: &EventPart, now: Timestamp) -> String {
+pub(super) fn show(sessions: &[ListedSession], limits: &Limits, part: &EventPart, now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (&listed.session, &listed.grant);
@@ -169,7 +165,7 @@ fn details(event: &Event) -> Option<String> {
 }
 
 /// Formats sessions and history as JSON.
-pub(super) fn json(sessions: &[ListedSession], limits: &Settings, part: &EventPart, now: Timestamp) -> String {
+pub(super) fn json(sessions: &[ListedSession], limits: &Limits, part: &EventPart, now: Timestamp) -> String {
     let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, limits, now)).collect();
     let events: Vec<_> = part.events.iter().map(event_json).collect();
     let next = part.next.map(event_place);
@@ -179,7 +175,7 @@ pub(super) fn json(sessions: &[ListedSession], limits: &Settings, part: &EventPa
 /// Explains in sentences the state of each session, and what ended those that are gone.
 pub(super) fn why(
     sessions: &[ListedSession],
-    limits: &Settings,
+    limits: &Limits,
     events: &[StoredEvent],
     last_login: Option<Timestamp>,
     now: Timestamp,
@@ -191,15 +187,23 @@ pub(super) fn why(
         let unused = format!("Unused, it ends {} by its {by}.", time(at));
         let _infallible = match SessionState::of(listed, limits, now) {
             SessionState::Limit(limit) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
+            SessionState::Ended(ended) if now < at => {
+                let why = end_sentence(ended);
+                writeln!(out, "Session {session} is served until {}, and must then pass the provider again: {why}.", time(at))
+            }
             SessionState::Ended(ended) => {
                 writeln!(out, "Session {session} must pass the provider again: {}.", end_sentence(ended))
             }
-            SessionState::Refused(code) => writeln!(
-                out,
-                "Session {session} must pass the provider again: the provider refuses to renew its grant ({}), and does not say \
-                 that it is dead.",
-                printable(code)
-            ),
+            SessionState::Refused(code) => {
+                let is_served = now < at;
+                let until = if is_served { format!("is served until {}, and must then", time(at)) } else { "must".to_owned() };
+                writeln!(
+                    out,
+                    "Session {session} {until} pass the provider again: the provider refuses to renew its grant ({}), and does not \
+                     say that it is dead.",
+                    printable(code)
+                )
+            }
             SessionState::RefreshTokenExpired(until) => writeln!(
                 out,
                 "Session {session} must pass the provider again: nobody used it, and its refresh token was good until {} unless renewed.",

@@ -8,7 +8,7 @@ use super::{
     lists::{EVENTS, event_row, place_of_events},
 };
 use crate::{
-    administration::{GrantStory, Prediction, SessionState, event_place, words},
+    administration::{GrantStory, Limits, Prediction, SessionState, event_place, words},
     admission::AdmittedSession,
     clock::Timestamp,
     endpoints::{Call, Endpoints, Refused, account::page_number, administrators::Administrators},
@@ -17,7 +17,6 @@ use crate::{
     pages::{AdminText, Button, Look, Mark, Part, Row, Sign, Text, Timeline},
     refusal::Refusal,
     renewal::NextRefresh,
-    session::Settings,
     store::{EventPart, ListedSession},
 };
 
@@ -86,7 +85,7 @@ fn display(story: &GrantStory) -> String {
 }
 
 /// The state of a grant; where each of its sessions has reached a limit of its own, that of the last one.
-fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Settings, now: Timestamp) -> SessionState<'a> {
+fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Limits, now: Timestamp) -> SessionState<'a> {
     let states = || story.sessions.iter().map(|(listed, _)| SessionState::of(listed, limits, now));
     let is_limit = |state: &SessionState<'_>| match state {
         SessionState::Limit(_) => true,
@@ -102,7 +101,7 @@ fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Settings, now:
     states().next().filter(|_| is_over).unwrap_or_else(|| SessionState::of_grant(grant, now))
 }
 
-fn facts(story: &GrantStory, limits: &Settings, now: Timestamp, look: &Look<'_>) -> Vec<(String, String)> {
+fn facts(story: &GrantStory, limits: &Limits, now: Timestamp, look: &Look<'_>) -> Vec<(String, String)> {
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
     let subject = story.events.events.first().or(story.last_end.as_ref()).map(|stored| stored.event.subject.clone());
     let Some(grant) = &story.grant else {

@@ -1,6 +1,6 @@
 //! Statements that list sessions with their grants. They read no token.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use crate::{
     client_registration::ClientRegistration,
@@ -196,6 +196,8 @@ impl Connection<'_> {
                 found.push(listed);
             }
         }
+        // A part of a list goes on behind the last of the one before, by whichever name it was found.
+        found.sort_by_key(|listed| Reverse((listed.session.created_at, listed.session.hash.0)));
         Ok(found)
     }
 }
@@ -249,6 +251,7 @@ fn listed(row: &Row) -> Result<ListedSession, StoreError> {
             refresh_until: row.get::<Option<i64>>("refresh_until")?.map(Timestamp),
             is_outcome_unknown: is_presented && row.get("lapsed")?,
             refused: row.get("refused_code")?,
+            unverified_since: row.get::<Option<i64>>("unverified_since")?.map(Timestamp),
             ended,
         },
         opener: Opener {

@@ -163,6 +163,30 @@ async fn a_search_that_finds_more_than_is_asked_for_goes_on_in_parts() {
     assert!(second["next"].is_null());
 }
 
+/// Users may choose their names; no longer one is read.
+#[tokio::test]
+async fn a_search_goes_on_behind_the_longest_names() {
+    for kind in both() {
+        let world = administered().on(kind).start().await;
+        for name in ["1", "2", "3"] {
+            let mut person = user(name);
+            person["preferred_username"] = json!(format!("{}{name}", "\\".repeat(1023)));
+            person.as_object_mut().unwrap().remove("email");
+            browser(&world, person).await;
+        }
+        let program = Program::of(&administrator(&world).await).await;
+        let (mut after, mut found) = (String::new(), Vec::new());
+        for _ in 0..3 {
+            let part = program.get(&format!("/sessions?name=%5C%5C&limit=1{after}")).await;
+            found.extend(part["sessions"].as_array().unwrap().iter().map(|session| session["user"].clone()));
+            let next = part["next"].as_str().unwrap_or_default();
+            after = format!("&after={next}");
+        }
+        assert_eq!(found, ["sub-1", "sub-2", "sub-3"]);
+        assert_eq!(after, "&after=", "that was all");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_is_ended_has_no_bearer_token_of_the_provider_left_on_any_replica() {
     let routes = |_: &str| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\"]\n".to_owned();

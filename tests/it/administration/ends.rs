@@ -24,6 +24,31 @@ async fn has_ended(visitor: &Visitor) -> bool {
     visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED
 }
 
+/// Each has found the session before the other has ended it.
+#[tokio::test]
+async fn of_two_administrators_who_end_the_same_session_one_has_ended_it() {
+    let world = administered().on(Kind::Postgres).start().await;
+    let eve = browser(&world, user("eve")).await;
+    let (first, second) = (Program::of(&administrator(&world).await).await, Program::of(&administrator(&world).await).await);
+    let grant = first.get("/sessions?name=eve").await["sessions"][0]["grant"].as_str().unwrap().to_owned();
+    let (url, hers) = (world.database_url(), "grant_id IN (SELECT id FROM grants WHERE subject = 'sub-eve')");
+    let lock = postgres::held(&url, &format!("BEGIN; SELECT hash FROM sessions WHERE {hers} FOR UPDATE")).await;
+    let path = format!("/grants/{grant}/end_user");
+    let both = async { tokio::join!(first.ask(Method::POST, &path, ""), second.ask(Method::POST, &path, "")) };
+    let let_go = async {
+        eventually("both wait for it", async || {
+            postgres::waiting(&url, "SELECT hash FROM sessions WHERE hash = $1 OR login%").await == 2
+        })
+        .await;
+        drop(lock);
+    };
+    let ((one, other), ()) = tokio::join!(both, let_go);
+    let mut counts = [one, other].map(|reply| reply.json()["ended"].as_i64().unwrap());
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 1]);
+    assert!(has_ended(&eve).await);
+}
+
 /// The list begins with the last login, and the token is younger than all of them.
 #[tokio::test]
 async fn a_token_that_is_made_while_everyone_is_ended_ends_with_them() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{grant::GrantId, language::is_control};
+use crate::{grant::GrantId, language::is_control, session::Settings};
 
 /// Texts by which a terminal could be told what to show: an escape sequence, its form of one character, and the writing direction.
 const CONTROLS: &str = "\u{1b}]0;x\u{7}\u{9b}2J\u{61c}\u{202e}\u{2028}";
@@ -30,12 +30,13 @@ fn line() -> StoredEvent {
 
 #[test]
 fn nothing_of_the_history_controls_the_terminal_that_shows_it() {
-    let limits = Settings {
+    let sessions = Settings {
         idle: std::time::Duration::ZERO,
         absolute: std::time::Duration::ZERO,
         sliding: true,
         longest_token: std::time::Duration::MAX,
     };
+    let limits = Limits { sessions, outage_grace: std::time::Duration::ZERO };
     let denied = Event { kind: Kind::Login, outcome: "denied".to_owned(), ..line().event };
     let acted = Event { kind: Kind::Administration, ..line().event };
     let stored = |event| StoredEvent { id: 2, event, replica: CONTROLS.to_owned() };
