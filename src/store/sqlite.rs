@@ -104,6 +104,7 @@ impl Sqlite {
                 include_str!("../../migrations/sqlite/0020_clients_follow_one_another.sql"),
             ),
             migration(21, "tokens by age", include_str!("../../migrations/sqlite/0021_tokens_by_age.sql")),
+            migration(22, "codes are dated", include_str!("../../migrations/sqlite/0022_codes_are_dated.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -150,7 +150,9 @@ async fn login_under_way(kind: Kind) -> (World, Visitor, Visitor, String) {
 
 #[tokio::test]
 async fn of_two_logins_at_once_the_one_whose_code_came_last_is_kept_though_the_other_is_saved_last() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for (kind, is_renewed_meanwhile) in
+        [(Kind::Sqlite, false), (Kind::Postgres, false), (Kind::Sqlite, true), (Kind::Postgres, true)]
+    {
         let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
         let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
         let (laptop, phone) = (world.visitor(), world.visitor());
@@ -163,12 +165,45 @@ async fn of_two_logins_at_once_the_one_whose_code_came_last_is_kept_though_the_o
         eventually("its code is presented", async || world.idp.calls(Endpoint::Code) == 1).await;
         world.idp.behave(Endpoint::Code);
         phone.log_in(&world.idp, "/").await;
+        if is_renewed_meanwhile {
+            world.clock.advance(EXPIRED);
+            assert!(is_renewed(&phone).await);
+        }
         assert_eq!(answered_late.await.unwrap(), StatusCode::SEE_OTHER);
         for _ in 0..2 {
             world.clock.advance(EXPIRED);
             assert!(is_renewed(&phone).await && is_renewed(&laptop).await);
         }
         assert!(lines_with(&[world.idp.issuer(), "failed to renew"]).is_empty(), "nobody was logged out");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_the_provider_puts_off_while_a_login_elsewhere_is_under_way_logs_nobody_out() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (world, first, second, login) = login_under_way(kind).await;
+        let (codes, refreshes) = (world.idp.calls(Endpoint::Code), world.idp.calls(Endpoint::Refresh));
+        let later = r#"{"error":"slow_down"}"#.to_owned();
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(429, later, Vec::new()));
+        world.clock.advance(EXPIRED);
+        let (_, there) = tokio::join!(
+            async {
+                eventually("the code is presented", async || world.idp.calls(Endpoint::Code) > codes).await;
+                first.fetch("/").await;
+                eventually("the renewal is put off", async || world.idp.calls(Endpoint::Refresh) > refreshes).await;
+                world.idp.behave(Endpoint::Refresh);
+                world.idp.behave(Endpoint::Code);
+            },
+            second.get(&login),
+        );
+        assert_eq!(there.status, StatusCode::SEE_OTHER);
+        for _ in 0..2 {
+            world.clock.advance(EXPIRED);
+            for visitor in [&first, &second] {
+                let is_stale = || world.upstream.last().header("x-evergate-renewed-at").is_some();
+                eventually("it is renewed", async || visitor.fetch("/").await.is_upstreams() && !is_stale()).await;
+            }
+        }
     }
 }
 

@@ -53,6 +53,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         19 "administrators are named" "0019_administrators_are_named.sql"
         20 "clients follow one another" "0020_clients_follow_one_another.sql"
         21 "tokens by age" "0021_tokens_by_age.sql"
+        22 "codes are dated" "0022_codes_are_dated.sql"
     }
 }
 

@@ -63,12 +63,16 @@ impl Connection<'_> {
     /// Writes a login within a transaction, which is to be rolled back after `None`.
     async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let mut has_token = login.sealed.refresh.is_some();
+        let mut overtaken_by = None;
         if let Sharing::Shared { since_code } = login.sharing {
             self.lock_user(login.grant).await?;
             // A code that was presented after this login's has ended its token, though that login was saved before.
-            has_token = has_token && !self.was_overtaken(login.grant, since_code).await?;
+            if has_token {
+                overtaken_by = self.overtaken_by(login.grant, since_code).await?;
+            }
+            has_token = has_token && overtaken_by.is_none();
         }
-        let joined = if has_token { None } else { self.join_grant(login).await? };
+        let joined = if has_token { None } else { self.join_grant(login, overtaken_by).await? };
         let grant = joined.unwrap_or(login.grant.id);
         if joined.is_none() {
             self.insert_grant(login).await?;
@@ -129,27 +133,35 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether another login of the user, whose token nobody has presented since, presented its code later than this one. The wait for
-    /// the user's lock is a part of the time since.
-    async fn was_overtaken(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<bool, StoreError> {
+    /// The grant of the login of the user that presented its code last, if that was later than this one: its token is alive, however
+    /// often it was renewed since. The wait for the user's lock is a part of the time since.
+    ///
+    /// A time that lies in the future of the database's clock was written before that was set back, and says nothing.
+    async fn overtaken_by(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<Option<GrantId>, StoreError> {
         const SQL: &Template = &Template::new(
-            "SELECT 1 AS one FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND id <> $4 AND generation = 0 \
-             AND presented = 0 AND ended_reason IS NULL AND refresh_token IS NOT NULL AND presented_at > {now} - $5 LIMIT 1",
+            "SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND id <> $4 \
+             AND ended_reason IS NULL AND refresh_token IS NOT NULL AND code_presented_at > {now} - $5 \
+             AND code_presented_at <= {now} ORDER BY code_presented_at DESC LIMIT 1",
         );
-        let overtakes = self
+        let last = self
             .query(SQL)
             .bind(&grant.issuer)
             .bind(&grant.client_id)
             .bind(&grant.identity.subject)
             .bind(&grant.id.0[..])
-            .bind(millis(since_code.elapsed()));
-        Ok(overtakes.fetch_optional().await?.is_some())
+            .bind(millis(since_code.elapsed()))
+            .fetch_optional()
+            .await?;
+        last.map(|row| rows::grant_from(row.get("id")?)).transpose()
     }
 
     /// The grant that a login without a refresh token joins: the user's, where the provider keeps one for all logins, or that of
     /// the session that goes on. A grant with a refresh token is worth more than a new one without, unless the provider refuses that
     /// token, or it was encrypted with a key that is missing: the login's own access token would be lost for a grant that cannot serve.
-    async fn join_grant(&mut self, login: Login<'_>) -> Result<Option<GrantId>, StoreError> {
+    ///
+    /// A login that was overtaken joins that grant and no other: of all others the provider has ended the token. Where none has overtaken
+    /// it, the one that has the user's sessions counts, because each login with a token has taken them over.
+    async fn join_grant(&mut self, login: Login<'_>, overtaken_by: Option<GrantId>) -> Result<Option<GrantId>, StoreError> {
         let continued = match login.target {
             LoginTarget::Existing(hash) => Some(hash.0.to_vec()),
             LoginTarget::New { .. } => None,
@@ -158,13 +170,15 @@ impl Connection<'_> {
             .query(
                 "SELECT id, refresh_token FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 \
                  AND ended_reason IS NULL AND refused_code IS NULL AND refresh_token IS NOT NULL \
-                 AND ($4 OR id = (SELECT grant_id FROM sessions WHERE hash = $5)) ORDER BY renewed_at DESC",
+                 AND ($4 OR id = (SELECT grant_id FROM sessions WHERE hash = $5)) AND ($6 IS NULL OR id = $6) \
+                 ORDER BY EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) DESC, renewed_at DESC",
             )
             .bind(&login.grant.issuer)
             .bind(&login.grant.client_id)
             .bind(&login.grant.identity.subject)
             .bind(matches!(login.sharing, Sharing::Shared { .. }))
             .bind(continued)
+            .bind(overtaken_by.map(|grant| grant.0.to_vec()))
             .fetch_all()
             .await?;
         for row in candidates {
@@ -190,14 +204,13 @@ impl Connection<'_> {
 
     async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
         let Login { grant, identity, sealed, at, .. } = login;
-        // Where logins end each other's tokens, the token counts as presented when the code was.
         const SQL: &Template = &Template::new(
             "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
              refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
-             refresh_life, provider_session, presented_at) \
+             refresh_life, provider_session, code_presented_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16, {now} - $17)",
         );
-        let redeemed_ago = match login.sharing {
+        let presented_ago = match login.sharing {
             Sharing::Shared { since_code } => Some(millis(since_code.elapsed())),
             Sharing::Own => None,
         };
@@ -218,7 +231,7 @@ impl Connection<'_> {
             .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
             .bind(grant.tokens.refresh_life.map(millis))
             .bind(grant.provider_session.as_ref())
-            .bind(redeemed_ago)
+            .bind(presented_ago)
             .execute()
             .await?;
         Ok(())

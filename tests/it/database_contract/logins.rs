@@ -6,10 +6,25 @@ use evergate::{
     clock::{Stopwatch, Timestamp},
     grant::{EndReason, GrantId, Rotation},
     session::SessionHash,
-    store::{Fence, LoginTarget, Sharing},
+    store::{Fence, LoginSaved, LoginTarget, NewGrant, Sharing, Store},
 };
 
-use super::{contract, keep, login, new_grant, session_of, to_be_revoked};
+use super::{LEASE, begin, contract, keep, login, new_grant, renewed, session_of, to_be_revoked};
+
+/// Saves a login where the provider keeps one refresh token for all, and whose code was presented when `since_code` began.
+async fn share(store: &Store, grant: &NewGrant, since_code: Stopwatch, at: i64) -> LoginSaved {
+    let target = LoginTarget::New { session: session_of(grant.id), replaces: None };
+    store.save_login(grant, &target, Sharing::Shared { since_code }, Timestamp(at)).await.unwrap().unwrap()
+}
+
+/// A code is presented, and then time passes by the database's clock.
+async fn code_presented() -> Stopwatch {
+    let since_code = Stopwatch::start();
+    while since_code.elapsed() < Duration::from_millis(20) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    since_code
+}
 
 contract! {
     what_a_login_keeps_is_what_is_read(store) {
@@ -80,6 +95,36 @@ contract! {
         store.save_login(&newer, &target, Sharing::Shared { since_code: Stopwatch::start() }, Timestamp(1000)).await.unwrap().unwrap();
         assert_eq!(store.session(session).await.unwrap().unwrap().grant, newer.id);
         assert!(store.grant(older).await.unwrap().is_some(), "a renewal under way may still want its row");
+    }
+    a_renewal_that_is_put_off_makes_no_login_one_whose_code_came_later(store) {
+        let older = share(&store, &new_grant(), code_presented().await, 1000).await;
+        let since_code = code_presented().await;
+        let put_off = begin(&store, older.grant, 0, LEASE, None).await.unwrap();
+        store.release_intent(older.grant, put_off.attempt, Some(Timestamp(9000)), None).await.unwrap();
+        let newer = new_grant();
+        let saved = share(&store, &newer, since_code, 1000).await;
+        assert_eq!((saved.grant, saved.renewable), (newer.id, true));
+        assert_eq!(store.session(older.session).await.unwrap().unwrap().grant, newer.id, "the other's token is dead");
+    }
+    a_login_whose_code_came_later_is_joined_though_it_was_renewed_since(store) {
+        let since_code = code_presented().await;
+        let later = share(&store, &new_grant(), code_presented().await, 1000).await;
+        let won = begin(&store, later.grant, 0, LEASE, None).await.unwrap();
+        assert!(store.save_renewal(later.grant, won.attempt, 0, &renewed("1")).await.unwrap());
+        let saved = share(&store, &new_grant(), since_code, 9000).await;
+        assert_eq!((saved.grant, saved.renewable), (later.grant, true));
+        assert_eq!(store.session(later.session).await.unwrap().unwrap().grant, later.grant);
+    }
+    of_grants_that_a_login_may_join_it_takes_that_of_the_code_that_came_last_whatever_their_replicas_clocks_say(store) {
+        let (first, second) = (code_presented().await, code_presented().await);
+        let third = code_presented().await;
+        // The one before has no session any more, and the clock of the replica that saved it was fast.
+        share(&store, &new_grant(), second, 9000).await;
+        let last = share(&store, &new_grant(), third, 1000).await;
+        assert_eq!(share(&store, &new_grant(), first, 1000).await.grant, last.grant, "it was overtaken by both");
+        let mut without = new_grant();
+        without.tokens.refresh = None;
+        assert_eq!(share(&store, &without, Stopwatch::start(), 1000).await.grant, last.grant);
     }
     an_existing_session_moves_to_the_new_grant_unless_it_was_ended(store) {
         let (_, session) = login(&store).await;
