@@ -22,6 +22,9 @@ pub struct Timings {
     pub blocking_refresh_wait: Duration,
     /// Longest time that a login that returns waits for a store that is away.
     pub login_store_wait: Duration,
+    /// How far apart tabs of one browser come back from the provider at most for one of them to go on with the login of another, whose
+    /// user nobody has asked: in a longer time a person can log in as somebody else.
+    pub tabs_apart: Duration,
     /// How long a gateway that stops reports itself unready before it accepts no more connections, so that load balancers
     /// notice in time.
     pub unready_before_stop: Duration,
@@ -38,6 +41,7 @@ impl Default for Timings {
             email_files_interval: Duration::from_secs(2),
             blocking_refresh_wait: Duration::from_secs(8),
             login_store_wait: Duration::from_secs(5),
+            tabs_apart: Duration::from_secs(2),
             unready_before_stop: Duration::from_millis(500),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     config::{Checked, ProviderSettings},
     oidc::{Provider, Providers},
     policy::{Policies, ProviderPolicy},
-    sign_in::{LoginParts, SignIn, SignIns},
+    sign_in::{BrowserTurns, LoginParts, SignIn, SignIns},
     store::{KnownClients, Store},
     telemetry::logs::causes,
 };
@@ -103,7 +103,7 @@ pub(super) fn sign_ins(
         store: foundations.store.clone(),
         store_wait: foundations.timings.login_store_wait,
         return_tos: Arc::default(),
-        turns: Arc::default(),
+        turns: Arc::new(BrowserTurns::new(foundations.timings.tabs_apart)),
         tasks: tasks.clone(),
         keys: foundations.keys.clone(),
         clock: foundations.clock.clone(),

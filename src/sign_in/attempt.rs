@@ -65,6 +65,9 @@ pub(super) struct Attempt {
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
+    /// Of silent re-authentication: whether the provider takes no `prompt=none`, and may have shown its login form.
+    #[serde(rename = "f", default, skip_serializing_if = "is_not")]
+    may_have_shown_form: bool,
 }
 
 /// Tells clients apart, of which one has followed the other, and providers that have the same name one after the other. Nobody can choose
@@ -126,6 +129,7 @@ impl Attempt {
             is_chosen: false,
             is_of_chosen_account,
             is_second,
+            may_have_shown_form: false,
         }
     }
 
@@ -162,6 +166,16 @@ impl Attempt {
     /// Whether its user chose the provider.
     pub(super) fn is_chosen(&self) -> bool {
         self.is_chosen
+    }
+
+    /// Says whether the provider may show its login form, though the attempt is silent.
+    pub(super) fn remember_form(&mut self, may_be_shown: bool) {
+        self.may_have_shown_form = may_be_shown;
+    }
+
+    /// Whether the provider may have shown its login form, though the attempt is silent.
+    pub(super) fn may_have_shown_form(&self) -> bool {
+        self.may_have_shown_form
     }
 
     /// Limits a hand-over to sessions of these providers.

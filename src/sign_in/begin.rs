@@ -85,6 +85,7 @@ impl SignIn {
         attempt.remember_site(self.redirect_uris.remembered(site));
         attempt.remember_provider(self.provider.name());
         attempt.remember_client(self.provider.registration(), &self.redirect_uris.of(site));
+        attempt.remember_form(matches!(purpose, Purpose::Silent(_)) && !self.provider.supports_prompt_none());
         let is_chosen = purpose.is_by_hand() && provider_choice::is_of_own_page(headers);
         attempt.remember_choice(is_chosen && self.parts.providers.only().is_none());
         let state = attempt.seal(&self.parts.keys).unwrap_or_default();

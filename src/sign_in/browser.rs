@@ -1,7 +1,7 @@
 //! A browser on its way through a login, and where it is sent.
 
 use http::{HeaderMap, HeaderValue};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::form_urlencoded;
 
 use super::return_to::ReturnTo;
@@ -30,6 +30,30 @@ impl LoginBrowser<'_> {
     /// Whether nobody is there any more to receive a cookie.
     pub(super) fn has_left(&self) -> bool {
         self.left.is_some_and(CancellationToken::is_cancelled)
+    }
+}
+
+/// A browser as the task has it that serves it to the end, even if its client leaves meanwhile.
+#[derive(Debug)]
+pub(super) struct DetachedBrowser {
+    site: AccessUrl,
+    headers: HeaderMap,
+    client: ClientAddress,
+    left: CancellationToken,
+}
+
+impl LoginBrowser<'_> {
+    /// The browser for a task of its own, and what is dropped with the request when the client leaves.
+    pub(super) fn detached(&self) -> (DetachedBrowser, DropGuard) {
+        let left = CancellationToken::new();
+        let leaves = left.clone().drop_guard();
+        (DetachedBrowser { site: self.site.clone(), headers: self.headers.clone(), client: self.client, left }, leaves)
+    }
+}
+
+impl DetachedBrowser {
+    pub(super) fn browser(&self) -> LoginBrowser<'_> {
+        LoginBrowser { site: &self.site, headers: &self.headers, client: self.client, left: Some(&self.left) }
     }
 }
 

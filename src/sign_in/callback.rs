@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     LoginBrowser, Redirect, SignIn,
@@ -140,13 +139,8 @@ impl SignIn {
     /// Consumes the attempt and redeems its code, even if the client disconnects from here on: the code may end the user's other
     /// refresh tokens, and what it brings is to be saved or revoked.
     async fn redeem_to_its_end(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {
-        let (this, site, headers, client) = (self.clone(), browser.site.clone(), browser.headers.clone(), browser.client);
-        let left = CancellationToken::new();
-        let _leaves = left.clone().drop_guard();
-        to_its_end(&self.parts.tasks, async move {
-            this.redeem_and_finish(LoginBrowser { site: &site, headers: &headers, client, left: Some(&left) }, returned).await
-        })
-        .await
+        let (this, (browser, _leaves)) = (self.clone(), browser.detached());
+        to_its_end(&self.parts.tasks, async move { this.redeem_and_finish(browser.browser(), returned).await }).await
     }
 
     async fn redeem_and_finish(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {

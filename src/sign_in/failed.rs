@@ -43,11 +43,27 @@ impl CallbackError {
     }
 }
 
+impl CallbackError {
+    /// A refusal that a double click has the provider send twice is told twice: its user is not asked again because of the second copy.
+    /// Silent attempts ask no user.
+    fn or_refusal_again(self, response: &AuthorizationResponse, mode: LoginMode) -> Self {
+        match (self, response.code(), mode) {
+            (
+                Self::ReturnedBefore,
+                Err(refusal @ (Self::Declined | Self::Refused { .. })),
+                LoginMode::Login | LoginMode::Consent | LoginMode::Interaction,
+            ) => refusal,
+            (error, Ok(_) | Err(_), _) => error,
+        }
+    }
+}
+
 impl LoginParts {
     /// Describes a failed login.
     pub(super) async fn describe_failure(&self, error: CallbackError, at: LoginBrowser<'_>, query: &str) -> FailedLogin {
-        let attempt = AuthorizationResponse::parse(query).ok().and_then(|response| self.attempt_of(&response).ok());
-        let Some(attempt) = attempt else {
+        let response = AuthorizationResponse::parse(query).ok();
+        let attempt = response.as_ref().and_then(|response| self.attempt_of(response).ok());
+        let (Some(attempt), Some(response)) = (attempt, response) else {
             // An attempt of the previous release, whose return address cannot be read any more.
             let is_of_previous_release =
                 matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_previous_release(at.headers);
@@ -55,7 +71,6 @@ impl LoginParts {
             let is_without_user = matches!(&error, CallbackError::UnknownAttempt(_));
             return FailedLogin { error, return_to, may_begin_again: is_of_previous_release, is_without_user, providers: None };
         };
-        let may_begin_again = !attempt.is_second() && error.is_transient();
         let is_without_user = match (&error, attempt.mode()) {
             (CallbackError::ReturnedBefore | CallbackError::UnknownAttempt(_), LoginMode::Silent | LoginMode::HandOver) => true,
             // It was completed, if the session here has come since.
@@ -63,8 +78,12 @@ impl LoginParts {
                 let current = self.current_session(at.headers).await.ok().flatten();
                 current.is_some_and(|(session, _)| session.created_at >= attempt.at())
             }
+            // Whoever has declined goes on with the session that is alive, as after the first copy of the response.
+            (CallbackError::ReturnedBefore, LoginMode::Interaction) => self.has_live_session(at.headers).await.unwrap_or(false),
             (_, _) => false,
         };
+        let error = error.or_refusal_again(&response, attempt.mode());
+        let may_begin_again = !attempt.is_second() && error.is_transient();
         let providers = (attempt.mode() == LoginMode::HandOver).then(|| attempt.providers().to_vec());
         let return_to = Some(self.destination(&attempt, at.site).await);
         FailedLogin { error, return_to, may_begin_again, is_without_user, providers }

@@ -28,6 +28,7 @@ use crate::{
     secret::hex,
     session::{SessionHash, UserHash},
     store::{HandOver, HandedOver},
+    to_its_end::to_its_end,
 };
 
 /// How long a code lives: a browser follows a redirect at once.
@@ -125,15 +126,21 @@ impl LoginParts {
         Redirect::to(format!("{}?{query}", request.site.at(&self.path_of("handed_over"))))
     }
 
-    /// Gives a browser that comes back from the login site a session of this site's.
+    /// Gives a browser that comes back from the login site a session of this site's. What is done by it is recorded, even if the client
+    /// disconnects meanwhile.
     ///
     /// # Errors
     /// [`FailedLogin`]; no session was created.
     pub async fn complete_hand_over(&self, at: LoginBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
-        match self.try_hand_over(at, query).await {
-            Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.describe_failure(error, at, query).await),
-        }
+        let (this, (browser, _leaves), query) = (self.clone(), at.detached(), query.to_owned());
+        to_its_end(&self.tasks, async move {
+            let at = browser.browser();
+            match this.try_hand_over(at, &query).await {
+                Ok(redirect) => Ok(redirect),
+                Err(error) => Err(this.describe_failure(error, at, &query).await),
+            }
+        })
+        .await
     }
 
     async fn try_hand_over(&self, at: LoginBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
@@ -155,7 +162,8 @@ impl LoginParts {
         let presented = self.cookies.presented_sessions(at.headers);
         let replaces = presented.first().copied();
         let new = HandedOver { session, site: at.site.authority().to_owned(), replaces, at: now };
-        let handed_over = self.with_patience(|| self.store.hand_over(SessionHash(code.session), &new)).await?;
+        let from = SessionHash(code.session);
+        let handed_over = self.with_patience(|| self.store.hand_over_to_client(from, &new, at.left)).await?;
         let HandOver { session: handed_over, replaced } =
             handed_over.ok_or(CallbackError::UnknownAttempt("the session that it was for has ended"))?;
         self.record_replaced(&replaced, now);

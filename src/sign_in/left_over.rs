@@ -1,12 +1,14 @@
-//! Refresh tokens of logins that become no session. Nobody will ever use them, so they are revoked at the provider.
+//! Refresh tokens of logins that become no session. Nobody will ever use them, so they are revoked at the provider; but where that keeps
+//! one for all logins of a user, their other sessions live on them.
 
 use super::SignIn;
 use crate::{
+    clock::Stopwatch,
     grant::GrantId,
     identity::Identity,
     oidc::{UnverifiedToken, VerifiedLogin},
     secret::Secret,
-    store::OrphanedToken,
+    store::{NewGrant, OrphanedToken},
     telemetry::logs::causes,
 };
 
@@ -39,6 +41,28 @@ impl LeftOver {
 }
 
 impl SignIn {
+    /// Sees to the refresh token of a verified login that becomes no session, though its user may log in. Where the provider keeps one
+    /// token for all logins of a user, the code has ended that of the user's other sessions, which go on with this one.
+    pub(super) async fn leave(&self, grant: &NewGrant, since_code: Stopwatch, why: LeftOver) {
+        if self.provider.preset().shares_refresh_tokens {
+            let now = self.parts.clock.now();
+            match self.parts.with_patience(|| self.parts.store.pass_login_on(grant, since_code, now)).await {
+                Ok(true) => {
+                    let reason = why.name();
+                    tracing::info!(grant.id = %grant.id, reason, "a login became no session, and its user's others go on with its tokens");
+                    return;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    let error = causes(&error);
+                    tracing::warn!(error, "the tokens of a login that became no session are lost to its user's other sessions");
+                }
+            }
+        }
+        let (session, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
+        self.revoke_left_over(&grant.identity, session, token, why).await;
+    }
+
     /// Queues the refresh token of a verified login for revocation.
     pub(super) async fn revoke_login(&self, login: &VerifiedLogin, why: LeftOver) {
         let token = login.tokens.refresh_token.as_ref();
@@ -55,7 +79,7 @@ impl SignIn {
 
     /// Queues a refresh token for revocation, if there is one. The provider may end its user's whole session with it, so it is spared
     /// where that is in use.
-    pub(super) async fn revoke_left_over(
+    async fn revoke_left_over(
         &self,
         identity: &Identity,
         provider_session: Option<&str>,

@@ -128,7 +128,7 @@ impl SignIn {
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
     /// one that the browser presented, so that a planted cookie is useless (session fixation). Returns `None` if the existing
-    /// session has ended meanwhile, and has the login's refresh token revoked then.
+    /// session has ended meanwhile.
     async fn save_login(
         &self,
         login: VerifiedLogin,
@@ -140,31 +140,23 @@ impl SignIn {
         let grant = self.new_grant(login, at);
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
-        let (has_left, shares_token) = (at.has_left() && existing.is_none(), self.provider.preset().shares_refresh_tokens);
-        if has_left && !shares_token {
-            let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
-            self.revoke_left_over(&grant.identity, sid, token, LeftOver::ClientLeft).await;
-            return Err(CallbackError::UnknownAttempt(CLIENT_LEFT));
-        }
-        // A client that has left keeps the session that it had, because the new one's cookie does not reach it.
-        let presented = if has_left { Vec::new() } else { self.parts.cookies.presented_sessions(at.headers) };
+        let presented = self.parts.cookies.presented_sessions(at.headers);
         let replaces = presented.first().copied();
         let provider_session = grant.provider_session.as_deref().map(Box::from);
         let site = Some(Box::from(at.site.authority()));
         let session =
             Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
+        let shares_token = self.provider.preset().shares_refresh_tokens;
         let sharing = if shares_token { Sharing::Shared { since_code } } else { Sharing::Own };
-        let Some(saved) = self.parts.with_patience(|| self.parts.store.save_login(&grant, &target, sharing, now)).await? else {
-            let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
-            self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
-            return Ok(None);
+        // A client that has left keeps the session that it had, because the cookie of a new one does not reach it.
+        let left = at.left.filter(|_| existing.is_none());
+        let save = || self.parts.store.save_login_of_client(&grant, &target, sharing, now, left);
+        let Some(saved) = self.parts.with_patience(save).await? else {
+            let why = if existing.is_some() { LeftOver::SessionEnded } else { LeftOver::ClientLeft };
+            self.leave(&grant, since_code, why).await;
+            return if existing.is_some() { Ok(None) } else { Err(CallbackError::UnknownAttempt(CLIENT_LEFT)) };
         };
-        if has_left {
-            // Its code has ended the other refresh tokens of its user, whose sessions have this one now.
-            self.parts.store.end_session_without_revocation(hash).await?;
-            return Err(CallbackError::UnknownAttempt(CLIENT_LEFT));
-        }
         let reason = match (mode, saved.renewable) {
             (LoginMode::Silent, _) if existing.is_some() => "returned_silently",
             (_, true) => "renewable",
@@ -192,7 +184,7 @@ impl SignIn {
     }
 
     /// What is saved of a login.
-    fn new_grant(&self, login: VerifiedLogin, at: LoginBrowser<'_>) -> NewGrant {
+    pub(super) fn new_grant(&self, login: VerifiedLogin, at: LoginBrowser<'_>) -> NewGrant {
         let tokens = login.tokens;
         let expires_at = tokens.expires_at();
         let refresh_life = self.provider.refresh_lifetime(&tokens);

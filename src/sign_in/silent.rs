@@ -100,7 +100,9 @@ impl SignIn {
         if attempt.mode() != LoginMode::Silent || attempt.binding_in(&self.parts.cookies, headers).is_none() {
             return None;
         }
-        self.silent_attempt_is_over()
+        // Whoever has declined at the provider's form has been asked, and goes on without.
+        let has_declined = matches!(response.code(), Err(CallbackError::Declined));
+        if attempt.may_have_shown_form() && has_declined { self.make_no_silent_attempt() } else { self.silent_attempt_is_over() }
     }
 
     /// The cookie that records that a silent attempt is over.
@@ -129,15 +131,17 @@ impl SignIn {
         let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.parts.is_alive(grant));
         let error = match login {
             Ok(login) => {
+                let since_code = login.since_code;
                 let Some((session, grant)) = &current else {
                     // A sign-out is not undone by a login that nobody has asked for. The user logs in interactively.
-                    self.revoke_login(&login, LeftOver::SessionEnded).await;
+                    self.leave(&self.new_grant(login, at), since_code, LeftOver::SessionEnded).await;
                     return Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?);
                 };
                 let is_same = grant.identity.subject == login.identity.subject && grant.issuer == self.provider.issuer();
-                if !is_same && session_is_alive {
-                    // Another user is logged in at the provider now, which is no reason to end this session.
-                    self.revoke_login(&login, LeftOver::AnotherUser).await;
+                if !is_same && session_is_alive && !attempt.may_have_shown_form() {
+                    // Another user is logged in at the provider now, which is no reason to end this session. Whoever was shown a form
+                    // and has logged in by it is at this browser.
+                    self.leave(&self.new_grant(login, at), since_code, LeftOver::AnotherUser).await;
                     return Ok(at.back(return_to));
                 }
                 let existing = is_same.then_some(session.hash);

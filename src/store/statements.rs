@@ -21,6 +21,7 @@ mod revocations;
 mod rollbacks;
 mod scim_users;
 mod sessions;
+mod shared_grants;
 mod shared_logins;
 mod sweep;
 

@@ -111,6 +111,8 @@ const QUICK: Timings = Timings {
     blocking_refresh_wait: Duration::from_secs(8),
     // Whoever waits for a store that comes back gets in, however slow the machine is.
     login_store_wait: Duration::from_secs(60),
+    // However far apart a slow machine lets them come.
+    tabs_apart: Duration::from_secs(60),
     unready_before_stop: Duration::from_millis(20),
 };
 

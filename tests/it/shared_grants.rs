@@ -9,7 +9,7 @@ use evergate::seal::KeyRing;
 use crate::harness::{
     Database, Kind, World,
     eventually::eventually,
-    idp::{Endpoint, Idp, Misbehaviour, Offline, Rotation},
+    idp::{Endpoint, Idp, Misbehaviour, Offline, Rotation, user},
     logs::lines_with,
     visitor::{Visitor, path_of},
 };
@@ -204,6 +204,48 @@ async fn a_renewal_that_the_provider_puts_off_while_a_login_elsewhere_is_under_w
                 eventually("it is renewed", async || visitor.fetch("/").await.is_upstreams() && !is_stale()).await;
             }
         }
+    }
+}
+
+/// A world as of Dex, but with `prompt=none`, whose settings change when these users have logged in, each in a browser of their own.
+async fn with_changed_settings(kind: Kind, users: [&str; 2]) -> (World, Visitor, Visitor) {
+    let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
+    let scopes = "openid,profile,email,offline_access";
+    let builder = World::build().on(kind).set("oidc_preset", "dex").set("oidc_silent_login", "true").set("oidc_scopes", scopes);
+    let mut world = builder.start_with(prepare).await;
+    let (first, second) = (world.visitor(), world.visitor());
+    for (visitor, name) in [(&first, users[0]), (&second, users[1])] {
+        world.idp.log_in_as(user(name));
+        visitor.log_in(&world.idp, "/").await;
+    }
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,files")]).await;
+    let address = world.address();
+    (world, first.at(address), second.at(address))
+}
+
+#[tokio::test]
+async fn a_silent_return_to_a_session_that_has_ended_leaves_its_token_to_the_user_s_other_browsers() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (world, leaves, stays) = with_changed_settings(kind, ["ann", "ann"]).await;
+        let callback = path_of(&world.idp.authorize(&leaves.get("/").await.location()).await);
+        leaves.copy().send(Method::POST, "/oauth2/sign_out", &[], "").await;
+        let next = leaves.get(&callback).await.location();
+        assert!(next.as_str().starts_with(world.idp.issuer()), "its user logs in: {next}");
+        assert_eq!(world.idp.calls(Endpoint::Code), 3);
+        world.clock.advance(EXPIRED);
+        assert!(is_renewed(&stays).await);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_return_as_another_user_leaves_its_token_to_that_user_s_browsers() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (world, ann, bob) = with_changed_settings(kind, ["ann", "bob"]).await;
+        assert!(ann.browse(&world.idp, "/").await.is_upstreams());
+        assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-ann"));
+        assert_eq!(world.idp.calls(Endpoint::Code), 3, "the provider knows Bob");
+        world.clock.advance(EXPIRED);
+        assert!(is_renewed(&bob).await && is_renewed(&ann).await);
     }
 }
 

@@ -162,6 +162,45 @@ async fn somebody_else_s_login_at_the_provider_takes_no_living_session_over() {
 }
 
 #[tokio::test]
+async fn whoever_logs_in_by_the_form_that_a_provider_shows_to_a_silent_attempt_is_served_as_themselves() {
+    for (who, goes_on) in [("ann", true), ("bob", false)] {
+        let scopes = "openid,profile,email,offline_access";
+        let mut world = World::build().set("oidc_preset", "dex").set("oidc_scopes", scopes).start().await;
+        let (visitor, session) = {
+            let visitor = world.signed_in().await;
+            let session = visitor.session();
+            (visitor, session)
+        };
+        world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,files")]).await;
+        let visitor = visitor.at(world.address());
+        world.idp.log_in_as(user(who));
+        world.idp.forget_browsers();
+        let request = visitor.get("/").await.location();
+        assert_eq!(prompt(&request), None, "Dex shows its form");
+        assert!(visitor.browse(&world.idp, &path_of(&world.idp.authorize(&request).await)).await.is_upstreams());
+        assert_eq!(world.upstream.last().header("x-forwarded-user"), Some(format!("sub-{who}").as_str()));
+        assert_eq!(visitor.session() == session, goes_on, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_declines_at_the_form_that_a_provider_shows_to_a_silent_attempt_is_not_asked_again() {
+    let scopes = "openid,profile,email,offline_access";
+    let mut world = World::build().set("oidc_preset", "dex").set("oidc_scopes", scopes).start().await;
+    let visitor = world.signed_in().await;
+    world.idp.access_tokens_live(Some(json!(86_400)));
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,files")]).await;
+    let visitor = visitor.at(world.address());
+    let state = parameter(&visitor.get("/page").await.location(), "state").unwrap();
+    let declined = format!("/oauth2/callback?error=access_denied&state={state}&iss={}", world.idp.issuer());
+    assert_eq!(visitor.get(&declined).await.location().path(), "/page", "the session is alive");
+    for _ in 0..3 {
+        assert!(visitor.get("/page").await.is_upstreams());
+        world.clock.advance(Duration::from_secs(700));
+    }
+}
+
+#[tokio::test]
 async fn a_logout_while_the_browser_is_at_the_provider_is_not_undone() {
     let world = World::start().await;
     let visitor = world.signed_in().await;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 
 use crate::harness::{
-    ACCESS, Kind, World,
+    ACCESS, Database, Kind, World,
     eventually::eventually,
     idp::{Endpoint, Idp, Misbehaviour, Offline, user},
     logs::lines_with,
@@ -18,6 +19,37 @@ const TABS: usize = 8;
 /// The callback that a tab of this browser comes back with for `path`.
 async fn at_provider(world: &World, visitor: &Visitor, path: &str) -> String {
     path_of(&world.idp.authorize(&visitor.get(path).await.location()).await)
+}
+
+/// A transaction that no login gets past which replaces a session.
+enum Lock {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Lock {
+    async fn of(world: &World) -> Self {
+        match &world.database {
+            Database::Postgres { url } => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                connection.execute("BEGIN; SELECT hash FROM sessions FOR UPDATE").await.unwrap();
+                Self::Postgres(connection)
+            }
+            Database::Sqlite { directory } => {
+                let url = format!("sqlite://{}/evergate.sqlite", directory.path().display());
+                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                connection.execute("BEGIN IMMEDIATE").await.unwrap();
+                Self::Sqlite(connection)
+            }
+        }
+    }
+
+    async fn release(self) {
+        match self {
+            Self::Postgres(connection) => connection.close().await.unwrap(),
+            Self::Sqlite(connection) => connection.close().await.unwrap(),
+        }
+    }
 }
 
 /// As Dex does: a code that is redeemed ends the user's other refresh tokens.
@@ -66,6 +98,45 @@ async fn whoever_logs_in_as_another_user_in_a_second_tab_is_served_as_that_user(
         assert!(page.is_upstreams(), "{}", page.text());
         assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["user"], "sub-bob", "{second}");
     }
+}
+
+#[tokio::test]
+async fn whoever_logs_in_as_another_user_while_the_first_tab_s_login_is_under_way_is_served_as_that_user() {
+    // As if each came back long after the one before.
+    let world = World::build().timed(|timings| timings.tabs_apart = Duration::ZERO).start().await;
+    let visitor = world.visitor();
+    let ann = at_provider(&world, &visitor, "/one").await;
+    let two = visitor.get("/two").await.location();
+    world.idp.misbehave(Endpoint::Code, Misbehaviour::HeldAnswer);
+    let tab = |callback: String| {
+        let tab = visitor.copy();
+        tokio::spawn(
+            async move { (tab.get(&callback).await.location(), tab.fetch("/oauth2/userinfo").await.json()["user"].clone()) },
+        )
+    };
+    let first = tab(ann);
+    eventually("the first code is presented", async || world.idp.calls(Endpoint::Code) == 1).await;
+    world.idp.log_in_as(user("bob"));
+    world.idp.forget_browsers();
+    let second = tab(path_of(&world.idp.authorize(&two).await));
+    eventually("the second waits", async || lines_with(&["waits for that of another tab"]).len() == 1).await;
+    world.idp.behave(Endpoint::Code);
+    for (tab, path, expected) in [(first, "/one", "sub-ann"), (second, "/two", "sub-bob")] {
+        let (location, who) = tab.await.unwrap();
+        assert_eq!((location.path(), who.as_str()), (path, Some(expected)));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_back_twice_is_told_twice_and_asks_nobody_again() {
+    let world = World::start().await;
+    let visitor = world.visitor();
+    let request = visitor.get("/").await.location();
+    let state = request.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned()).unwrap();
+    let refusal = format!("/oauth2/callback?error=access_denied&state={state}&iss={}", world.idp.issuer());
+    let (first, second) = (visitor.get(&refusal).await, visitor.get(&refusal).await);
+    assert!(!first.status.is_redirection(), "{}", first.text());
+    assert_eq!((second.status, second.header("evergate-response")), (first.status, first.header("evergate-response")));
 }
 
 #[tokio::test]
@@ -154,6 +225,38 @@ async fn a_client_that_leaves_while_it_logs_in_costs_nobody_their_session() {
             listed.lines().filter(|line| line.contains("ann@")).count() == 1
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_login_is_saved_keeps_the_session_that_it_had() {
+    for (kind, who) in [(Kind::Sqlite, "ann"), (Kind::Postgres, "ann"), (Kind::Sqlite, "bob"), (Kind::Postgres, "bob")] {
+        let world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        world.idp.log_in_as(user(who));
+        world.idp.forget_browsers();
+        let callback = at_provider(&world, &visitor, "/oauth2/start?rd=/b").await;
+        let (codes, infos) = (world.idp.calls(Endpoint::Code), world.idp.calls(Endpoint::Userinfo));
+        world.idp.misbehave(Endpoint::Code, Misbehaviour::HeldAnswer);
+        let request = tokio::spawn({
+            let visitor = visitor.clone();
+            async move { visitor.get(&callback).await }
+        });
+        eventually("the code is presented", async || world.idp.calls(Endpoint::Code) > codes).await;
+        let lock = Lock::of(&world).await;
+        world.idp.behave(Endpoint::Code);
+        eventually("it is about to be saved", async || world.idp.calls(Endpoint::Userinfo) > infos && world.idp.at_once() == 0)
+            .await;
+        visitor.get("/oauth2/readyz").await;
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()));
+        eventually("it has left", async || !lines_with(&["/oauth2/callback", "client_left"]).is_empty()).await;
+        lock.release().await;
+        eventually("its tokens are left over", async || {
+            world.command(&["sessions", "show", &format!("sub-{who}")]).await.1.contains("client_left")
+        })
+        .await;
+        assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["user"], "sub-ann", "{kind:?} {who}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Logins and sessions.
 
+use tokio_util::sync::CancellationToken;
+
 use super::Store;
 use crate::{
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     session::{Session, SessionHash},
     store::{
         Change, EndedSession, HandOver, HandedOver, LoginSaved, LoginTarget, NewGrant, ReplacedSession, SessionFilter, Sharing,
@@ -29,10 +31,26 @@ impl Store {
         sharing: Sharing,
         at: Timestamp,
     ) -> Result<Option<LoginSaved>, StoreError> {
+        self.save_login_of_client(grant, target, sharing, at, None).await
+    }
+
+    /// Saves a login as [`Store::save_login`] does, unless `left` is cancelled before it is committed. `None`: its client has left, or
+    /// the session that it was for has ended, and nothing was saved.
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn save_login_of_client(
+        &self,
+        grant: &NewGrant,
+        target: &LoginTarget,
+        sharing: Sharing,
+        at: Timestamp,
+        left: Option<&CancellationToken>,
+    ) -> Result<Option<LoginSaved>, StoreError> {
         let sealed = SealedTokens::seal(&self.keys, grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
-        let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, keys: &self.keys, at };
-        let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
+        let login = Login { grant, identity: &identity, sealed: &sealed, sharing, keys: &self.keys, at };
+        let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login, target, left))).await?;
         let Some((saved, taken_over)) = saved else { return Ok(None) };
         self.ended_by_another(&saved.replaced);
         match target {
@@ -46,12 +64,43 @@ impl Store {
         Ok(Some(saved))
     }
 
+    /// Gives the tokens of a login that becomes no session to the user's other sessions, where the provider keeps one refresh token for
+    /// all logins, and has ended theirs when this login's code was presented, since when `since_code` runs. `false`: there are none, or
+    /// a later code has ended this login's token too, and nothing was saved.
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn pass_login_on(&self, grant: &NewGrant, since_code: Stopwatch, at: Timestamp) -> Result<bool, StoreError> {
+        let sealed = SealedTokens::seal(&self.keys, grant.id, &grant.tokens)?;
+        let identity = rows::identity_to_text(&grant.identity)?;
+        let sharing = Sharing::Shared { since_code };
+        let login = Login { grant, identity: &identity, sealed: &sealed, sharing, keys: &self.keys, at };
+        let moved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.pass_login_on(login, since_code))).await?;
+        let is_passed_on = !moved.is_empty();
+        moved.into_iter().for_each(|hash| self.announce(Change::Session(hash)));
+        Ok(is_passed_on)
+    }
+
     /// Hands the session `from` over to another site. `None`: it has ended, and nothing was saved.
     ///
     /// # Errors
     /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
     pub async fn hand_over(&self, from: SessionHash, new: &HandedOver) -> Result<Option<HandOver>, StoreError> {
-        let done = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new))).await?;
+        self.hand_over_to_client(from, new, None).await
+    }
+
+    /// Hands a session over as [`Store::hand_over`] does, unless `left` is cancelled before that is committed. `None`: its client has
+    /// left, or the session has ended, and nothing was saved.
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn hand_over_to_client(
+        &self,
+        from: SessionHash,
+        new: &HandedOver,
+        left: Option<&CancellationToken>,
+    ) -> Result<Option<HandOver>, StoreError> {
+        let done = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new, left))).await?;
         if let Some(done) = &done {
             self.ended_by_another(&done.replaced);
         }

@@ -1,10 +1,10 @@
 //! Saves a login: its grant, and the session that it is for, in one transaction.
 
-use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     client_registration::ClientRegistration,
-    clock::{Stopwatch, Timestamp, millis},
+    clock::{Timestamp, millis},
     grant::GrantId,
     seal::KeyRing,
     session::{Opener, Session, SessionHash},
@@ -14,9 +14,6 @@ use crate::{
     },
 };
 
-/// By how much the provider may hear of a refresh token after a code that was presented later.
-const MAX_PASSING: Duration = Duration::from_secs(1);
-
 /// A login that is to be saved.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Login<'a> {
@@ -24,7 +21,6 @@ pub(in crate::store) struct Login<'a> {
     /// The grant's identity as it is stored.
     pub(in crate::store) identity: &'a str,
     pub(in crate::store) sealed: &'a SealedTokens,
-    pub(in crate::store) target: &'a LoginTarget,
     pub(in crate::store) sharing: Sharing,
     /// The keys that tokens can be read with.
     pub(in crate::store) keys: &'a KeyRing,
@@ -46,22 +42,33 @@ impl<'a> User<'a> {
 
 impl Connection<'_> {
     /// Saves a login and returns what it became, with the sessions of other browsers that moved to its grant. `None`: the
-    /// session that it was for has ended, and nothing was saved.
+    /// session that it was for has ended, or its client has left, and nothing was saved.
     pub(in crate::store) async fn save_login(
         &mut self,
         login: Login<'_>,
+        target: &LoginTarget,
+        left: Option<&CancellationToken>,
     ) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let mut transaction = self.begin().await?;
-        let saved = transaction.connection().write_login(login).await?;
-        match saved {
-            Some(_) => transaction.commit().await?,
-            None => transaction.rollback().await?,
+        let saved = transaction.connection().write_login(login, target).await?;
+        // Asked after everything that waits for a lock: whoever has left by now keeps the session that the new one would replace.
+        let is_awaited = left.is_none_or(|left| !left.is_cancelled());
+        if saved.is_some() && is_awaited {
+            transaction.commit().await?;
+            Ok(saved)
+        } else {
+            transaction.rollback().await?;
+            Ok(None)
         }
-        Ok(saved)
     }
 
     /// Writes a login within a transaction, which is to be rolled back after `None`.
-    async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
+    async fn write_login(
+        &mut self,
+        login: Login<'_>,
+        target: &LoginTarget,
+    ) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
+        self.lock_file().await?;
         let mut has_token = login.sealed.refresh.is_some();
         let mut overtaken_by = None;
         if let Sharing::Shared { since_code } = login.sharing {
@@ -72,14 +79,14 @@ impl Connection<'_> {
             }
             has_token = has_token && overtaken_by.is_none();
         }
-        let joined = if has_token { None } else { self.join_grant(login, overtaken_by).await? };
+        let joined = if has_token { None } else { self.join_grant(login, target, overtaken_by).await? };
         let grant = joined.unwrap_or(login.grant.id);
         if joined.is_none() {
             self.insert_grant(login).await?;
         }
-        let tokens = if has_token { self.move_tokens(login, grant).await? } else { Vec::new() };
+        let tokens = if has_token { self.move_tokens(login, target, grant).await? } else { Vec::new() };
         let user = User::of(login.grant);
-        let (session, replaced, mut followers) = match login.target {
+        let (session, replaced, mut followers) = match target {
             LoginTarget::New { session, replaces } => {
                 let provider_session = login.grant.provider_session.as_deref().map(Box::from);
                 let session = Session { grant, provider_session, ..session.clone() };
@@ -113,56 +120,19 @@ impl Connection<'_> {
         Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, followers)))
     }
 
-    /// Makes the logins of one user take turns, so that none misses the grant of another.
-    ///
-    /// The user's sessions are locked in the order in which last-seen times are written, so that neither transaction waits for
-    /// the other.
-    async fn lock_user(&mut self, grant: &NewGrant) -> Result<(), StoreError> {
-        const SQL: &Template = &Template::new(
-            "SELECT sessions.hash FROM sessions WHERE grant_id IN (SELECT id FROM grants \
-             WHERE issuer = $1 AND client_id = $2 AND subject = $3) ORDER BY hash{for_update}",
-        );
-        // SQLite has one lock for the whole file, which the first write takes.
-        if self.is_postgres() {
-            self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                .bind(format!("{} {} {}", grant.issuer, grant.client_id, grant.identity.subject))
-                .execute()
-                .await?;
-        }
-        self.query(SQL).bind(&grant.issuer).bind(&grant.client_id).bind(&grant.identity.subject).fetch_all().await?;
-        Ok(())
-    }
-
-    /// The grant of the login of the user that presented its code last, if that was later than this one: its token is alive, however
-    /// often it was renewed since. The wait for the user's lock is a part of the time since.
-    ///
-    /// A time that lies in the future of the database's clock was written before that was set back, and says nothing.
-    async fn overtaken_by(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<Option<GrantId>, StoreError> {
-        const SQL: &Template = &Template::new(
-            "SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND id <> $4 \
-             AND ended_reason IS NULL AND refresh_token IS NOT NULL AND code_presented_at > {now} - $5 \
-             AND code_presented_at <= {now} ORDER BY code_presented_at DESC LIMIT 1",
-        );
-        let last = self
-            .query(SQL)
-            .bind(&grant.issuer)
-            .bind(&grant.client_id)
-            .bind(&grant.identity.subject)
-            .bind(&grant.id.0[..])
-            .bind(millis(since_code.elapsed()))
-            .fetch_optional()
-            .await?;
-        last.map(|row| rows::grant_from(row.get("id")?)).transpose()
-    }
-
     /// The grant that a login without a refresh token joins: the user's, where the provider keeps one for all logins, or that of
     /// the session that goes on. A grant with a refresh token is worth more than a new one without, unless the provider refuses that
     /// token, or it was encrypted with a key that is missing: the login's own access token would be lost for a grant that cannot serve.
     ///
     /// A login that was overtaken joins that grant and no other: of all others the provider has ended the token. Where none has overtaken
     /// it, the one that has the user's sessions counts, because each login with a token has taken them over.
-    async fn join_grant(&mut self, login: Login<'_>, overtaken_by: Option<GrantId>) -> Result<Option<GrantId>, StoreError> {
-        let continued = match login.target {
+    async fn join_grant(
+        &mut self,
+        login: Login<'_>,
+        target: &LoginTarget,
+        overtaken_by: Option<GrantId>,
+    ) -> Result<Option<GrantId>, StoreError> {
+        let continued = match target {
             LoginTarget::Existing(hash) => Some(hash.0.to_vec()),
             LoginTarget::New { .. } => None,
         };
@@ -202,7 +172,7 @@ impl Connection<'_> {
         Ok((joined > 0).then_some(grant))
     }
 
-    async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
+    pub(super) async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
         let Login { grant, identity, sealed, at, .. } = login;
         const SQL: &Template = &Template::new(
             "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
@@ -317,8 +287,13 @@ impl Connection<'_> {
 
     /// Points the personal access tokens that have the grant of the browser's present session to its next one: they were made in it,
     /// and what it loses by a lost response or by other settings, they would too. Those of a grant that is dead stay dead.
-    async fn move_tokens(&mut self, login: Login<'_>, grant: GrantId) -> Result<Vec<SessionHash>, StoreError> {
-        let before = match login.target {
+    async fn move_tokens(
+        &mut self,
+        login: Login<'_>,
+        target: &LoginTarget,
+        grant: GrantId,
+    ) -> Result<Vec<SessionHash>, StoreError> {
+        let before = match target {
             LoginTarget::Existing(hash) => Some(*hash),
             LoginTarget::New { replaces, .. } => *replaces,
         };
@@ -346,28 +321,5 @@ impl Connection<'_> {
             }
         }
         Ok(moved)
-    }
-
-    /// Points the user's other sessions to the new grant, because the provider has ended their grants by this login.
-    ///
-    /// A session whose grant had ended before is left: a login elsewhere does not bring it back to life. One whose refresh token was
-    /// refused since the login's code was presented ended by this login.
-    async fn take_sessions_over(&mut self, grant: &NewGrant, since_code: Stopwatch) -> Result<Vec<SessionHash>, StoreError> {
-        const SQL: &Template = &Template::new(
-            "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
-             WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
-             AND (COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown' \
-             OR (ended_reason = 'dead' AND presented_at >= {now} - $5))) RETURNING hash",
-        );
-        let rows = self
-            .query(SQL)
-            .bind(&grant.id.0[..])
-            .bind(&grant.issuer)
-            .bind(&grant.client_id)
-            .bind(&grant.identity.subject)
-            .bind(millis(since_code.elapsed().saturating_add(MAX_PASSING)))
-            .fetch_all()
-            .await?;
-        rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Statements on sessions of several sites that come of one login: those at other sites are handed over from that at the login site.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     client_registration::ClientRegistration,
     grant::GrantId,
@@ -18,21 +20,27 @@ use super::logins::User;
 const MAX_ROOTS: usize = 4;
 
 impl Connection<'_> {
-    /// Hands the session `from` over to another site, as `HandedOver::session`. `None`: it has ended, and nothing was saved.
+    /// Hands the session `from` over to another site, as `HandedOver::session`. `None`: it has ended, or the client has left, and
+    /// nothing was saved.
     ///
     /// Its row is locked until the new one is there: whoever ends a login locks it too, and finds the new session.
     pub(in crate::store) async fn hand_over(
         &mut self,
         from: SessionHash,
         new: &HandedOver,
+        left: Option<&CancellationToken>,
     ) -> Result<Option<HandOver>, StoreError> {
         let mut transaction = self.begin().await?;
         let done = transaction.connection().write_hand_over(from, new).await?;
-        match done {
-            Some(_) => transaction.commit().await?,
-            None => transaction.rollback().await?,
+        // As of a login: whoever has left by now keeps the session that the new one would replace.
+        let is_awaited = left.is_none_or(|left| !left.is_cancelled());
+        if done.is_some() && is_awaited {
+            transaction.commit().await?;
+            Ok(done)
+        } else {
+            transaction.rollback().await?;
+            Ok(None)
         }
-        Ok(done)
     }
 
     async fn write_hand_over(&mut self, from: SessionHash, new: &HandedOver) -> Result<Option<HandOver>, StoreError> {

@@ -50,6 +50,8 @@ async fn who_declines_a_new_scope_goes_on_and_is_not_asked_again() {
     assert!(asked.as_str().starts_with(world.idp.issuer()) && !asked.as_str().contains("prompt=none"), "{asked}");
     let back = visitor.get(&declined(&asked)).await;
     assert_eq!(back.location().as_str(), "https://app.test/page", "the session is alive");
+    let twice = visitor.get(&declined(&asked)).await;
+    assert_eq!(twice.location().as_str(), "https://app.test/page", "after a double click too");
     for _ in 0..3 {
         assert!(visitor.get("/page").await.is_upstreams());
         world.clock.advance(EXPIRED);

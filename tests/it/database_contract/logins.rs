@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use evergate::{
     clock::{Stopwatch, Timestamp},
     grant::{EndReason, GrantId, Rotation},
@@ -125,6 +127,28 @@ contract! {
         let mut without = new_grant();
         without.tokens.refresh = None;
         assert_eq!(share(&store, &without, Stopwatch::start(), 1000).await.grant, last.grant);
+    }
+    a_login_that_becomes_no_session_is_for_its_user_s_other_sessions_and_nobody_else_s(store) {
+        let since_code = code_presented().await;
+        let own = share(&store, &new_grant(), code_presented().await, 1000).await;
+        let (passed_on, late) = (new_grant(), new_grant());
+        assert!(store.pass_login_on(&passed_on, Stopwatch::start(), Timestamp(2000)).await.unwrap());
+        assert_eq!(store.session(own.session).await.unwrap().unwrap().grant, passed_on.id);
+        assert!(!store.pass_login_on(&late, since_code, Timestamp(2000)).await.unwrap(), "a later code has ended its token");
+        let mut stranger = new_grant();
+        stranger.identity.subject = "another".into();
+        assert!(!store.pass_login_on(&stranger, Stopwatch::start(), Timestamp(2000)).await.unwrap());
+        assert_eq!(store.session(own.session).await.unwrap().unwrap().grant, passed_on.id);
+        assert!(store.grant(late.id).await.unwrap().is_none() && store.grant(stranger.id).await.unwrap().is_none());
+    }
+    a_login_whose_client_has_left_replaces_nothing(store) {
+        let (_, before) = login(&store).await;
+        let (grant, left) = (new_grant(), CancellationToken::new());
+        let target = LoginTarget::New { session: session_of(grant.id), replaces: Some(before) };
+        left.cancel();
+        let saved = store.save_login_of_client(&grant, &target, Sharing::Own, Timestamp(1000), Some(&left)).await.unwrap();
+        assert!(saved.is_none() && store.session(before).await.unwrap().is_some());
+        assert!(store.grant(grant.id).await.unwrap().is_none());
     }
     an_existing_session_moves_to_the_new_grant_unless_it_was_ended(store) {
         let (_, session) = login(&store).await;

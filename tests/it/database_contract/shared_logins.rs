@@ -8,6 +8,7 @@ use evergate::{
     telemetry::metrics::Metrics,
 };
 use sqlx::{Connection, Executor, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use super::{contract, keep, login, new_grant, session_of};
 use crate::harness::{eventually::eventually, postgres};
@@ -41,6 +42,14 @@ contract! {
         assert_eq!(replaced, [ReplacedSession { session: session.clone(), issuer: "https://idp".into(), identity: Some(new_grant().identity) }]);
         assert!(!lives(&store, session.hash).await, "the browser had it before");
         assert_eq!(store.successor(session.hash).await.unwrap().unwrap().hash, replacing.session);
+    }
+    a_hand_over_whose_client_has_left_replaces_nothing(store) {
+        let (_, from) = login(&store).await;
+        let before = hand_over(&store, from, "one.test").await;
+        let (replacing, left) = (at("one.test", Some(before)), CancellationToken::new());
+        left.cancel();
+        assert!(store.hand_over_to_client(from, &replacing, Some(&left)).await.unwrap().is_none());
+        assert!(lives(&store, before).await && !lives(&store, replacing.session).await);
     }
     the_sessions_of_a_login_end_together_whichever_ends_first(store) {
         for ends in 0..3 {
