@@ -70,7 +70,7 @@ pub struct Exchange {
     pub is_from_trusted_proxy: bool,
     /// Whether a person navigates to a page.
     pub kind: RequestKind,
-    /// Whether the client reads HTML rather than JSON.
+    /// Whether the client reads HTML rather than JSON: it asks for it, and a person may be about to see it.
     pub reads_html: bool,
     /// Whether a frame of a page is to show the response.
     pub is_in_frame: bool,
@@ -107,7 +107,7 @@ impl Exchange {
         let (host_name, sites) = (host.unwrap_or_default(), &settings.sites);
         let origin = settings.trusted.origin(peer.address, scheme, host_name, headers, sites);
         let site = sites.find(&origin.host);
-        let reads_html = kind::accepts_html(headers);
+        let reads_html = kind::reads_html(headers);
         let has_frames = settings.cookies.is_embedded();
         let kind = kind::of(&head.method, headers, reads_html, has_frames);
         let sends_form = reads_html && !matches!(head.method, Method::GET | Method::HEAD);

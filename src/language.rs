@@ -54,7 +54,8 @@ impl Language {
     /// subtag, so that `de-AT` gets German, and `*` for the languages that no other range names. Of ranges with the same weight the
     /// first one counts.
     pub fn preferred(accepted: Option<&HeaderValue>) -> Self {
-        let accepted = accepted.and_then(|line| line.to_str().ok()).unwrap_or_default();
+        // A range that is no text is none of ours, and spoils no other.
+        let accepted = accepted.map(|line| String::from_utf8_lossy(line.as_bytes())).unwrap_or_default();
         let ranges: Vec<_> = accepted.split(',').take(MOST_RANGES).filter_map(weighted).enumerate().collect();
         let best_of = |range: Option<Self>| {
             let named = ranges.iter().filter(|(_, (language, _))| *language == range);
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_language_is_what_the_client_likes_best_of_ours() {
-        let preferred = |line: &str| Language::preferred(Some(&line.parse().unwrap())).tag();
+        let preferred = |line: &str| Language::preferred(HeaderValue::from_bytes(line.as_bytes()).ok().as_ref()).tag();
         for (line, tag) in [
             ("", "en"),
             ("de", "de"),
@@ -135,6 +136,7 @@ mod tests {
             ("de;q=0, *;q=0.1", "en"),
             ("en;q=0, *;q=0", "en"),
             ("fr, *;q=0.5, en;q=0.1", "de"),
+            ("de-DE;q=0.9,ä,*;q=0.5", "de"),
         ] {
             assert_eq!(preferred(line), tag, "{line}");
         }

@@ -77,7 +77,6 @@ pub use provider::Provider;
 pub use providers::Providers;
 pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
-pub use revocation_assertion::RevocationAssertion;
 pub use roles::Roles;
 pub use security_event_token::{EventDelivery, SecurityEventRefusal, SecurityEventToken};
 pub use token_call::{FailedExchange, TokenFailure, TokenResponse, UnverifiedToken, VerifiedLogin, safe_description};

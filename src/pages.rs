@@ -21,7 +21,7 @@ mod tokens;
 
 use std::time::Duration;
 
-use html::document_with;
+use html::{address, document_with, own_label, own_text};
 
 pub use admin::{AdminPage, Button, Part, Row, Search};
 pub use admin_text::AdminText;
@@ -29,7 +29,7 @@ pub use branding::{Brand, Branding, Contact, NotPrintable};
 pub use chart::{Chart, ChartKind, Series};
 pub use choice::{Choice, ChoicePage};
 pub use colour::{Colour, contrast};
-pub use html::{escape, escape_cut};
+pub use html::{MOST_OF_ADDRESS, escape, escape_cut};
 pub use kept_post::KeptPostPage;
 pub use logo::{Logo, LogoError};
 pub use look::Look;
@@ -49,13 +49,14 @@ pub struct Page<'a> {
     pub text: &'a str,
     /// What the user can do about it.
     pub action: Action<'a>,
-    /// When and where the page redirects by itself.
+    /// When and where the page redirects by itself, which it does not if the address is too long for a page.
     pub again: Option<(Duration, &'a str)>,
     /// How it looks.
     pub look: &'a Look<'a>,
 }
 
-/// What a page offers.
+/// What a page offers. Where an address of a link is too long for a page, the link loads the page itself again, which is at the requested
+/// address.
 #[derive(Clone, Debug)]
 pub enum Action<'a> {
     /// No action.
@@ -80,7 +81,7 @@ pub enum Action<'a> {
         href: &'a str,
         /// The label.
         label: &'a str,
-        /// A hidden field.
+        /// A hidden field, which is empty if what is in it is too long for a page.
         field: (&'a str, &'a str),
         /// An alternative: the address and the label of a link.
         instead: (&'a str, &'a str),
@@ -90,30 +91,30 @@ pub enum Action<'a> {
 impl Page<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
+        let href = |href: &str| address(href).unwrap_or_default();
         let action = match &self.action {
             Action::None => String::new(),
-            Action::Link { href, label } => format!(r#"<a class="button" href="{}">{}</a>"#, escape(href), escape(label)),
-            Action::NewWindow { opens: (href, label), then: (other, text) } => format!(
+            Action::Link { href: to, label } => format!(r#"<a class="button" href="{}">{}</a>"#, href(to), own_label(label)),
+            Action::NewWindow { opens: (to, label), then: (other, text) } => format!(
                 r#"<p class="actions"><a class="button" href="{}" target="_blank" rel="noopener">{}</a> <a href="{}">{}</a></p>"#,
-                escape(href),
-                escape(label),
-                escape(other),
-                escape(text)
+                href(to),
+                own_label(label),
+                href(other),
+                own_label(text)
             ),
-            Action::Post { href, label, field: (name, value), instead: (other, text) } => format!(
+            Action::Post { href: to, label, field: (name, value), instead: (other, text) } => format!(
                 r#"<form class="actions" method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button> <a href="{}">{}</a></form>"#,
-                escape(href),
+                href(to),
                 escape(name),
-                escape(value),
-                escape(label),
-                escape(other),
-                escape(text)
+                href(value),
+                own_label(label),
+                href(other),
+                own_label(text)
             ),
         };
-        let again = self
-            .again
-            .map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", pause.as_secs(), escape(to)));
-        let body = format!("<p>{}</p>\n{action}", escape(self.text));
+        let again = self.again.and_then(|(pause, to)| Some((pause.as_secs(), address(to)?)));
+        let again = again.map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{pause}; url={to}\">\n"));
+        let body = format!("<p>{}</p>\n{action}", own_text(self.text));
         document_with(&again.unwrap_or_default(), self.title, &body, self.look)
     }
 }
@@ -142,13 +143,37 @@ mod tests {
     }
 
     #[test]
-    fn every_page_of_one_message_is_small() {
+    fn every_page_of_one_message_is_small_however_long_addresses_and_texts_are() {
         let branding = Branding::default();
+        // Each of these is five bytes of HTML.
+        let (long, longest) = ("&".repeat(MOST_OF_ADDRESS / 5), "&".repeat(64 * 1024));
         for (message, language) in Message::ALL.iter().flat_map(|message| Language::ALL.map(|language| (*message, language))) {
             let look = Look { branding: &branding, language, request_id: "0123456789abcdef".to_owned() };
             let (title, text) = look.message(message);
-            let html = Page { title, text, action: Action::None, again: None, look: &look }.html();
-            assert!(html.len() < 20 * 1024 && html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+            for (address, text) in [("/x", text), (&*long, &*long), (&*longest, &*longest)] {
+                for action in [
+                    Action::None,
+                    Action::Link { href: address, label: text },
+                    Action::NewWindow { opens: ("/oauth2/start", text), then: (address, text) },
+                    Action::Post { href: "/oauth2/sign_out", label: text, field: ("rd", address), instead: ("/", text) },
+                ] {
+                    let html = Page { title, text, action, again: Some((Duration::ZERO, address)), look: &look }.html();
+                    assert!(html.len() < 20 * 1024, "{}", html.len());
+                    assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+                    assert_eq!(html.contains("http-equiv=\"refresh\""), address.len() < longest.len(), "{html}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_link_to_an_address_that_is_too_long_loads_the_page_again() {
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::English, request_id: String::new() };
+        let page = |href: &str| {
+            Page { title: "t", text: "t", action: Action::Link { href, label: "Try again" }, again: None, look: &look }.html()
+        };
+        assert!(page(&"x".repeat(MOST_OF_ADDRESS)).contains("href=\"xx"));
+        assert!(page(&"x".repeat(MOST_OF_ADDRESS + 1)).contains("href=\"\">Try again<"));
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     jose::JsonObject,
     oidc::{EventError, Provider, VerifyError},
-    secret::{hex, random_text, sha256},
+    secret::random_text,
     session::EndSource,
     sign_out::UserEnd,
     store::StoreError,
@@ -39,14 +39,7 @@ pub enum RevocationError {
     Store(#[from] StoreError),
 }
 
-/// Who asks, and by what a repetition is recognised.
-struct Caller<'a> {
-    provider: &'a Arc<Provider>,
-    /// The assertion's identifier, and when it expires.
-    assertion: (String, crate::clock::Timestamp),
-}
-
-/// How long a request with the secret is remembered, of which none is a repetition.
+/// How long a request is remembered, of which none is a repetition.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
 impl Deprovisioning {
@@ -55,32 +48,29 @@ impl Deprovisioning {
     /// # Errors
     /// [`RevocationError`].
     pub async fn revoke(&self, bearer: Option<&str>, body: &[u8], endpoint: &str) -> Result<(), RevocationError> {
-        let caller = self.caller(bearer.ok_or(RevocationError::NoCredential)?, endpoint).await?;
+        let provider = self.caller(bearer.ok_or(RevocationError::NoCredential)?, endpoint).await?;
         let request = JsonObject::parse(body).ok_or(RevocationError::Malformed("it is no JSON object"))?;
         if request.repeated.iter().any(|name| name == "sub_id") {
             return Err(RevocationError::Malformed("sub_id stands there twice"));
         }
         let identifier = request.members.get("sub_id").ok_or(RevocationError::Malformed("it has no sub_id"))?;
-        let keys = subject_identifier::keys(identifier, |issuer| caller.provider.is_event_issuer(issuer))?;
-        let (id, expires_at) = caller.assertion;
-        // One assertion may come with several users, and each request may come again.
-        let id = format!("{id} {}", hex(&sha256(identifier.to_string().as_bytes())));
-        // The request is about now, and not about the time at which its assertion was signed.
+        let keys = subject_identifier::keys(identifier, |issuer| provider.is_event_issuer(issuer))?;
+        // The request is about now, and not about the time at which its assertion was signed: one assertion may come again with another user,
+        // and with a user who has logged in since.
         let now = self.sign_out.clock.now();
-        let source = EndSource::GlobalTokenRevocation;
-        let end = UserEnd::of_everything(caller.provider, keys, source, now, (id, expires_at));
+        let order = (random_text::<16>(), now.plus(BRIEFLY));
+        let end = UserEnd::of_everything(provider, keys, EndSource::GlobalTokenRevocation, now, order);
         Ok(self.sign_out.end_user(end).await?)
     }
 
-    async fn caller(&self, bearer: &str, endpoint: &str) -> Result<Caller<'_>, RevocationError> {
+    async fn caller(&self, bearer: &str, endpoint: &str) -> Result<&Arc<Provider>, RevocationError> {
         let providers = &self.sign_out.providers;
         if let Some(provider) = providers.iter().find(|provider| provider.is_revocation_secret(bearer)) {
-            let assertion = (random_text::<16>(), self.sign_out.clock.now().plus(BRIEFLY));
-            return Ok(Caller { provider, assertion });
+            return Ok(provider);
         }
         let provider = providers.of_event(bearer).map_err(RevocationError::Unauthenticated)?;
         match provider.verify_revocation_assertion(bearer, endpoint).await {
-            Ok(assertion) => Ok(Caller { provider, assertion: (assertion.id, assertion.expires_at) }),
+            Ok(()) => Ok(provider),
             Err(EventError::Refused(error)) => Err(RevocationError::Unauthenticated(error)),
             Err(EventError::Unavailable(why)) => Err(RevocationError::Unverifiable(why)),
         }

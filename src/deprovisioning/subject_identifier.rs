@@ -1,6 +1,7 @@
 //! Subject identifiers (RFC 9493): how a request or an event names a user.
 
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use crate::session::UserKey;
 
@@ -32,7 +33,7 @@ pub(super) fn keys(identifier: &Value, is_issuer: impl Fn(&str) -> bool + Copy) 
         let identifiers = identifiers.ok_or(SubjectError::Malformed("identifiers is no list, or is too long"))?;
         return all_of_aliases(identifiers, is_issuer);
     }
-    key(members, is_issuer).map(|key| vec![key])
+    keys_of(members, is_issuer)
 }
 
 /// The aliases of one user (section 3.2.8), of which those count that can be understood. They do not nest.
@@ -40,8 +41,8 @@ fn all_of_aliases(identifiers: &[Value], is_issuer: impl Fn(&str) -> bool + Copy
     let mut keys = Vec::new();
     for identifier in identifiers {
         let Value::Object(members) = identifier else { return Err(SubjectError::Malformed("an alias is no object")) };
-        match key(members, is_issuer) {
-            Ok(key) => keys.push(key),
+        match keys_of(members, is_issuer) {
+            Ok(named) => keys.extend(named),
             Err(SubjectError::Unsupported) => {}
             Err(error @ (SubjectError::Malformed(_) | SubjectError::OtherIssuer)) => return Err(error),
         }
@@ -49,23 +50,42 @@ fn all_of_aliases(identifiers: &[Value], is_issuer: impl Fn(&str) -> bool + Copy
     if keys.is_empty() { Err(SubjectError::Unsupported) } else { Ok(keys) }
 }
 
-fn key(members: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) -> Result<UserKey, SubjectError> {
+fn keys_of(members: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) -> Result<Vec<UserKey>, SubjectError> {
     match text(members, "format")? {
         // Section 3.2.3.
         "iss_sub" => {
             let (issuer, subject) = (text(members, "iss")?, text(members, "sub")?);
-            if is_issuer(issuer) { Ok(UserKey::Subject(subject.to_owned())) } else { Err(SubjectError::OtherIssuer) }
+            if is_issuer(issuer) { Ok(vec![UserKey::Subject(subject.to_owned())]) } else { Err(SubjectError::OtherIssuer) }
         }
         // Section 3.2.2. What is no address names nobody, least of all many.
         "email" => {
             let address = text(members, "email")?;
-            let is_address = address.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty());
-            if is_address { Ok(UserKey::email(address)) } else { Err(SubjectError::Malformed("email is no address")) }
+            let keys = || UserKey::of_email(address).collect();
+            if is_address(address) { Ok(keys()) } else { Err(SubjectError::Malformed("email is no address")) }
+        }
+        // Section 3.2.1. Of an account at a host an ID token has the address or the user name.
+        "account" => {
+            let account = account(text(members, "uri")?).ok_or(SubjectError::Malformed("uri is no acct URI"))?;
+            Ok(UserKey::of_email(&account).chain(UserKey::of_username(&account)).collect())
         }
         // Section 3.2.4: what the sender and the receiver have agreed on, which is the sender's `sub`.
-        "opaque" => Ok(UserKey::Subject(text(members, "id")?.to_owned())),
+        "opaque" => Ok(vec![UserKey::Subject(text(members, "id")?.to_owned())]),
         _ => Err(SubjectError::Unsupported),
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty())
+}
+
+/// The account of an `acct` URI (RFC 7565 section 7), as `user@host` without its percent-encoding. A scheme is of any case (RFC 3986
+/// section 3.1).
+fn account(uri: &str) -> Option<String> {
+    let (scheme, account) = uri.split_once(':')?;
+    // What a form takes for a blank or for a separator is neither here.
+    let account = account.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let account: String = form_urlencoded::parse(account.as_bytes()).map(|(text, _)| text.into_owned()).collect();
+    (scheme.eq_ignore_ascii_case("acct") && is_address(&account)).then_some(account)
 }
 
 fn text<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, SubjectError> {
@@ -86,6 +106,8 @@ mod tests {
         let subject = |text: &str| UserKey::Subject(text.into());
         let aliases = |all: Value| json!({"format": "aliases", "identifiers": all});
         let ann = json!({"format": "email", "email": "Ann@Example.com"});
+        let account = |uri: &str| json!({"format": "account", "uri": uri});
+        let both = |name: &str| Ok(vec![UserKey::email(name), UserKey::username(name)]);
         for (identifier, expected) in [
             (json!({"format": "iss_sub", "iss": "https://idp", "sub": "a"}), Ok(vec![subject("a")])),
             (json!({"format": "iss_sub", "iss": "https://other", "sub": "a"}), Err(SubjectError::OtherIssuer)),
@@ -95,6 +117,18 @@ mod tests {
             (ann.clone(), Ok(vec![UserKey::email("ann@example.com")])),
             (json!({"format": "email", "email": "@example.com"}), Err(SubjectError::Malformed("email is no address"))),
             (json!({"format": "email", "email": "%"}), Err(SubjectError::Malformed("email is no address"))),
+            (
+                json!({"format": "email", "email": "JÖRG@example.com"}),
+                Ok(vec![UserKey::email("jörg@example.com"), UserKey::Email("jÖrg@example.com".into())]),
+            ),
+            (account("acct:Ann@example.com"), both("ann@example.com")),
+            (account("ACCT:ann%2Bx&y=z+1@example.com"), both("ann+x&y=z+1@example.com")),
+            (account("acct:j%C3%B6rg@example.com"), both("jörg@example.com")),
+            (account("acct:@example.com"), Err(SubjectError::Malformed("uri is no acct URI"))),
+            (account("acct:ann"), Err(SubjectError::Malformed("uri is no acct URI"))),
+            (account("mailto:ann@example.com"), Err(SubjectError::Malformed("uri is no acct URI"))),
+            (account("ann@example.com"), Err(SubjectError::Malformed("uri is no acct URI"))),
+            (json!({"format": "account", "id": "a"}), Err(SubjectError::Malformed("uri"))),
             (json!({"format": "opaque", "id": "a"}), Ok(vec![subject("a")])),
             (json!({"format": "opaque", "id": "*"}), Ok(vec![subject("*")])),
             (json!({"format": "opaque", "id": "a".repeat(1025)}), Err(SubjectError::Malformed("id"))),
@@ -105,6 +139,10 @@ mod tests {
             (
                 aliases(json!([ann, {"format": "phone_number"}, {"format": "opaque", "id": "a"}])),
                 Ok(vec![UserKey::email("ann@example.com"), subject("a")]),
+            ),
+            (
+                aliases(json!([{"format": "opaque", "id": "a"}, account("acct:ann@example.com")])),
+                Ok(vec![subject("a"), UserKey::email("ann@example.com"), UserKey::username("ann@example.com")]),
             ),
             (aliases(json!([{"format": "did"}])), Err(SubjectError::Unsupported)),
             (aliases(json!([aliases(json!([ann]))])), Err(SubjectError::Unsupported)),

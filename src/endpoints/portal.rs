@@ -11,9 +11,6 @@ use crate::{
     routing::{Route, Shown},
 };
 
-/// How many apps are on a page, so that it stays small.
-const ON_PAGE: usize = 40;
-
 impl Endpoints {
     /// Shows the apps.
     pub(super) async fn portal(&self, call: &Call<'_>) -> Result<Response<Body>, Refused> {
@@ -27,9 +24,10 @@ impl Endpoints {
         // Routes are in the order in which they are searched, which says nothing to people.
         apps.sort_by_key(|app| app.name.to_lowercase());
         let (look, prefix, number) = (self.look(call), &self.components.prefix, page_number(call)?);
+        let on_page = PortalApp::on_page(&apps);
         let next = format!("{prefix}/?page={}", number + 1);
-        let has_more = apps.len() > number * ON_PAGE;
-        let shown: Vec<_> = apps.into_iter().skip((number - 1) * ON_PAGE).take(ON_PAGE).collect();
+        let has_more = apps.len() > number.saturating_mul(on_page);
+        let shown: Vec<_> = apps.into_iter().skip((number - 1).saturating_mul(on_page)).take(on_page).collect();
         let page = PortalPage {
             user: admitted.usable.grant.identity.display(),
             apps: &shown,

@@ -33,16 +33,26 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_fra
 /// Whether a browser navigates by this request, and does not prefetch.
 fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
     let fetch = FetchMetadata::of(headers);
-    let is_of_script = || headers.get(REQUESTED_WITH).is_some_and(|with| with.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"));
     let navigates = match (fetch.mode(), fetch.dest()) {
         (Some(FetchMode::Navigate), Some(dest)) => is_page(dest, has_frames),
         (Some(FetchMode::Navigate), None) => true,
         (Some(FetchMode::Other), _) => false,
         (None, Some(dest)) => dest == FetchDest::Document,
-        // The views of apps on Android send their app's name.
-        (None, None) => reads_html && !is_of_script(),
+        (None, None) => reads_html && !is_of_script(headers),
     };
     navigates && !is_prefetch(headers)
+}
+
+/// Whether a script says that it asks, as old libraries have it. The views of apps on Android send their app's name.
+fn is_of_script(headers: &HeaderMap) -> bool {
+    headers.get(REQUESTED_WITH).is_some_and(|with| with.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
+}
+
+/// Whether whoever sends a request reads HTML: they ask for it, and a page or a frame may be about to show it. A script that asks for HTML is
+/// told in JSON what it can act on, and so is a browser that prefetches.
+pub(super) fn reads_html(headers: &HeaderMap) -> bool {
+    let is_hidden = is_not_a_page(headers, true) || (!FetchMetadata::of(headers).are_there() && is_of_script(headers));
+    accepts_html(headers) && !is_hidden
 }
 
 /// Whether a page of the origin `own` navigates the top-level page by sending a form. A page that hides where it comes from
@@ -99,8 +109,9 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
     })
 }
 
-pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|range| {
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    lines.map(String::from_utf8_lossy).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
         let is_html = ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html));
@@ -120,7 +131,7 @@ mod tests {
     fn only_a_top_level_navigation_is_sent_to_log_in() {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
             let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-            of(&method, &headers, accepts_html(&headers), false)
+            of(&method, &headers, reads_html(&headers), false)
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
         for lines in [
@@ -153,10 +164,45 @@ mod tests {
     }
 
     #[test]
+    fn html_is_for_whoever_asks_for_it_and_sees_it() {
+        let reads = |lines: &[(&'static str, &[u8])]| {
+            let lines =
+                lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
+            reads_html(&lines.collect())
+        };
+        let html = ("accept", &b"text/html,application/xhtml+xml;q=0.9"[..]);
+        let (navigate, cors) = (("sec-fetch-mode", &b"navigate"[..]), ("sec-fetch-mode", &b"cors"[..]));
+        for lines in [
+            &[html][..],
+            &[("accept", b"text/\xe4,text/html")],
+            &[html, navigate, ("sec-fetch-dest", b"document")],
+            &[html, navigate, ("sec-fetch-dest", b"iframe")],
+            &[html, navigate],
+            &[html, ("origin", b"https://app.example"), ("content-type", b"application/x-www-form-urlencoded")],
+            &[html, ("x-requested-with", b"com.example.mail")],
+        ] {
+            assert!(reads(lines), "{lines:?}");
+        }
+        for lines in [
+            &[("accept", &b"*/*"[..])][..],
+            &[navigate, ("sec-fetch-dest", b"document")],
+            &[html, ("x-requested-with", b"XMLHttpRequest")],
+            &[html, cors, ("sec-fetch-dest", b"empty")],
+            &[html, cors],
+            &[html, ("sec-fetch-dest", b"empty")],
+            &[html, ("sec-fetch-mode", b"no-cors"), ("sec-fetch-dest", b"image")],
+            &[html, navigate, ("sec-fetch-dest", b"document"), ("sec-purpose", b"prefetch")],
+            &[html, ("x-moz", b"prefetch")],
+        ] {
+            assert!(!reads(lines), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn a_form_is_of_our_own_page_only_if_its_browser_says_so() {
         let is_own = |lines: &[(&'static str, &str)]| {
             let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-            is_own_form(&headers, accepts_html(&headers), "https://app.example")
+            is_own_form(&headers, reads_html(&headers), "https://app.example")
         };
         let (html, origin, same) =
             (("accept", "text/html"), ("origin", "https://app.example"), ("sec-fetch-site", "same-origin"));

@@ -12,15 +12,6 @@ use crate::{
     jose::{JsonObject, SignedToken},
 };
 
-/// An assertion that is verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationAssertion {
-    /// Its identifier (`jti`).
-    pub id: String,
-    /// When it stops being acceptable.
-    pub expires_at: Timestamp,
-}
-
 /// The type that makes it no other token of the provider's, which somebody else may have got.
 const TYPE: &str = "global-token-revocation+jwt";
 /// A token that repeats one of these claims is refused, because two readers may take different values.
@@ -31,16 +22,15 @@ impl Provider {
     ///
     /// # Errors
     /// [`EventError`].
-    pub async fn verify_revocation_assertion(&self, token: &str, endpoint: &str) -> Result<RevocationAssertion, EventError> {
+    pub async fn verify_revocation_assertion(&self, token: &str, endpoint: &str) -> Result<(), EventError> {
         let parsed = SignedToken::parse(token).map_err(VerifyError::from)?;
-        let assertion = validate(&parsed, endpoint, self.clock.now())?;
-        self.verify_event_signature(token, parsed.unverified()).await?;
-        Ok(assertion)
+        validate(&parsed, endpoint, self.clock.now())?;
+        self.verify_event_signature(token, parsed.unverified()).await
     }
 }
 
 /// Validates everything except the issuer and the signature.
-fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<RevocationAssertion, VerifyError> {
+fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<(), VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
     if token.typ().as_deref() != Some(TYPE) {
         return refused("its typ is another token's");
@@ -52,9 +42,9 @@ fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<R
     if !audiences(claims).contains(&endpoint) {
         return refused("its aud is another endpoint");
     }
-    let expires_at = check_validity(claims, now)?;
+    check_validity(claims, now)?;
     match claims.members.get("jti").and_then(Value::as_str) {
-        Some(id) if !id.is_empty() => Ok(RevocationAssertion { id: id.to_owned(), expires_at }),
+        Some(id) if !id.is_empty() => Ok(()),
         Some(_) | None => refused("it has no jti"),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Look, Message, Text, escape,
-    html::{MOST_OF_PAGE, document},
+    html::{MOST_OF_ADDRESS, MOST_OF_PAGE, document, own_label, own_text},
 };
 
 /// The page with a button for each provider, and a field for an address that leads to one.
@@ -41,33 +41,39 @@ impl ChoicePage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
         let (title, text) = self.look.message(self.message);
-        let text = escape(text);
+        let text = own_text(text);
         let page = |body: String| document(title, &format!("<p>{text}</p>\n{body}"), self.look);
-        let with_links = page(self.links());
-        // The address of the page that the login leads to may be long, and each link has it.
-        if with_links.len() > MOST_OF_PAGE { page(self.form()) } else { with_links }
+        let fits = |html: &String| html.len() <= MOST_OF_PAGE;
+        // The address of the page that the login leads to may be long, and each link has it. If not even a form has room for it, the login
+        // leads to the front page.
+        let with_form = |most: usize| page(self.form(most));
+        Some(page(self.links()))
+            .filter(fits)
+            .or_else(|| Some(with_form(usize::MAX)).filter(fits))
+            .unwrap_or_else(|| with_form(MOST_OF_ADDRESS))
     }
 
     /// A link for each provider, behind the form for an address.
     fn links(&self) -> String {
         let mut body = String::new();
         if let Some(value) = self.address {
-            let _infallible = writeln!(body, "{}\n{}</form>", self.begin_form(), self.address_field(value, " required"));
+            let _infallible =
+                writeln!(body, "{}\n{}</form>", self.begin_form(usize::MAX), self.address_field(value, " required"));
         }
         body += "<ul class=\"list\">\n";
         for choice in self.choices {
-            let (href, label, last) = (escape(&choice.href), escape(choice.label), self.last(choice));
+            let (href, label, last) = (escape(&choice.href), own_label(choice.label), self.last(choice));
             let _infallible = writeln!(body, "<li><a class=\"button\" href=\"{href}\">{label}</a>{last}</li>");
         }
         body + "</ul>"
     }
 
-    /// One form with a button for each provider.
-    fn form(&self) -> String {
+    /// One form with a button for each provider, and with those hidden fields that are of `most` bytes at most.
+    fn form(&self, most: usize) -> String {
         let address = self.address.map(|value| self.address_field(value, "")).unwrap_or_default();
-        let mut body = format!("{}\n{address}<ul class=\"list\">\n", self.begin_form());
+        let mut body = format!("{}\n{address}<ul class=\"list\">\n", self.begin_form(most));
         for choice in self.choices {
-            let (name, label, last) = (escape(choice.name), escape(choice.label), self.last(choice));
+            let (name, label, last) = (escape(choice.name), own_label(choice.label), self.last(choice));
             let _infallible = writeln!(
                 body,
                 "<li><button class=\"button\" name=\"provider\" value=\"{name}\" formnovalidate>{label}</button>{last}</li>"
@@ -76,10 +82,11 @@ impl ChoicePage<'_> {
         body + "</ul></form>"
     }
 
-    fn begin_form(&self) -> String {
+    fn begin_form(&self, most: usize) -> String {
         let form = format!("<form class=\"fields\" method=\"get\" action=\"{}\">", escape(self.href));
-        self.hidden.iter().fold(form, |mut form, (name, value)| {
-            let _infallible = write!(form, "<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value));
+        let hidden = self.hidden.iter().map(|(name, value)| (name, escape(value))).filter(|(_, value)| value.len() <= most);
+        hidden.fold(form, |mut form, (name, value)| {
+            let _infallible = write!(form, "<input type=\"hidden\" name=\"{}\" value=\"{value}\">", escape(name));
             form
         })
     }
@@ -148,5 +155,8 @@ mod tests {
         assert!(long.len() <= 20 * 1024 && !long.contains("<script"), "{}", long.len());
         assert_eq!((long.matches("name=\"provider\"").count(), long.matches("name=\"rd\"").count()), (3, 1));
         assert!(long.contains("value=\"two\" formnovalidate>two</button> <small>last used</small>"), "{long}");
+        let longest = page(10, &"&".repeat(8000));
+        assert!(longest.len() <= 20 * 1024, "{}", longest.len());
+        assert_eq!((longest.matches("name=\"provider\"").count(), longest.matches("name=\"rd\"").count()), (3, 0));
     }
 }

@@ -68,6 +68,12 @@ pub fn escape_cut(text: &str, most: usize) -> String {
 
 /// The size of a page at most, in bytes.
 pub(super) const MOST_OF_PAGE: usize = 20 * 1024;
+/// The size at most of an address of a page's, in bytes of HTML. The requested address may be of any length, and a link escapes much of it.
+pub const MOST_OF_ADDRESS: usize = 4 * 1024;
+/// The size at most of a text that administrators may have set, in bytes of HTML.
+const MOST_OF_OWN_TEXT: usize = 4 * 1024;
+/// The size at most of a label that they may have set, in bytes of HTML.
+const MOST_OF_LABEL: usize = 400;
 /// How long the texts of a page may be that others have written, in bytes of HTML: so long at first, and shorter where the page would be
 /// too large.
 const MOST_OF_TEXT: [usize; 6] = [1000, 400, 200, 100, 60, 40];
@@ -83,6 +89,21 @@ pub(super) fn fitting(render: impl Fn(usize) -> String) -> String {
         }
     }
     html
+}
+
+/// An address as HTML, if it is not too long for a page.
+pub(super) fn address(address: &str) -> Option<String> {
+    Some(escape(address)).filter(|html| html.len() <= MOST_OF_ADDRESS)
+}
+
+/// A text that administrators may have set, as HTML.
+pub(super) fn own_text(text: &str) -> String {
+    escape_cut(text, MOST_OF_OWN_TEXT)
+}
+
+/// A label that they may have set, as HTML.
+pub(super) fn own_label(label: &str) -> String {
+    escape_cut(label, MOST_OF_LABEL)
 }
 
 fn push(out: &mut String, character: char) {

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Look, Message, Text, escape, html::document};
+use super::{
+    Look, Message, Text, escape,
+    html::{document, own_text},
+};
 
 /// The page with a button that sends, and one that discards.
 #[derive(Clone, Debug)]
@@ -34,7 +37,7 @@ impl KeptPostPage<'_> {
         let (title, text) = self.look.message(Message::KeptPost);
         let said = |text: Text<'_>| escape(&self.look.text(text));
         let target = Text::KeptPostTarget { path: &shortened(self.path), kibibytes: self.size.div_ceil(1024) };
-        let mut body = format!("<p>{}</p>\n<p>{}</p>\n", escape(text), said(target));
+        let mut body = format!("<p>{}</p>\n<p>{}</p>\n", own_text(text), said(target));
         if !self.fields.is_empty() {
             let _infallible = writeln!(body, "<h2>{}</h2>\n<ul class=\"list\">", said(Text::KeptPostFields));
             for name in self.fields.iter().take(MOST) {

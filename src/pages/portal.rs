@@ -71,7 +71,20 @@ impl PortalPage<'_> {
     }
 }
 
+/// The most apps of a page.
+const MOST_APPS: usize = 40;
+/// How much of a page is for the addresses of apps and of their pictures, in bytes of HTML; the rest is for their names and for what every
+/// page has.
+const FOR_ADDRESSES: usize = 6 * 1024;
+
 impl PortalApp {
+    /// How many of these apps are on each page, so that it is not too large, however long their addresses are.
+    pub fn on_page(apps: &[Self]) -> usize {
+        let length = |app: &Self| escape(&app.href).len() + app.icon.as_deref().map_or(0, |icon| escape(icon).len());
+        let longest = apps.iter().map(length).max().unwrap_or_default();
+        (FOR_ADDRESSES / longest.max(1)).clamp(1, MOST_APPS)
+    }
+
     fn write(&self, most: usize, body: &mut String) {
         // A picture or a letter says nothing that the name does not.
         let letter = || self.name.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
@@ -124,5 +137,19 @@ mod tests {
         };
         let length = html(&vec![app; 50], "ann").len();
         assert!(length < 20 * 1024, "{length}");
+    }
+
+    #[test]
+    fn a_page_has_as_many_apps_as_it_has_room_for_their_addresses() {
+        for (length, expected) in [(30, 40), (110, 40), (500, 11), (2000, 3), (6000, 1), (9000, 1)] {
+            let long = "What it is good for".repeat(20);
+            let icon = Some("/oauth2/icon?of=0123456789abcdef".to_owned());
+            let app = PortalApp { name: long.clone(), text: Some(long), icon, href: "x".repeat(length) };
+            let apps = vec![app; 50];
+            let on_page = PortalApp::on_page(&apps);
+            assert_eq!(on_page, expected, "{length}");
+            let page = html(&apps[..on_page], "ann").len();
+            assert!(page < 20 * 1024, "{length}: {page}");
+        }
     }
 }

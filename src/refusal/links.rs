@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::{
     exchange::Exchange,
-    pages::{Branding, Look},
+    pages::{Branding, Look, MOST_OF_ADDRESS},
     policy::AcceptedTokens,
     routing::{PROTECTED_RESOURCE, Route},
     session::cookie::Cookies,
@@ -38,6 +38,9 @@ pub struct OwnPages<'a> {
     pub branding: &'a Branding,
 }
 
+/// How long the other parameters of a login's address are as HTML, with what separates them.
+const MOST_OF_PARAMETERS: usize = 32;
+
 impl<'a> OwnPages<'a> {
     /// How the pages of this exchange's response look.
     pub fn look(&self, exchange: &Exchange) -> Look<'a> {
@@ -62,9 +65,10 @@ impl<'a> Links<'a> {
         Self { exchange, start: at("start"), again: at("again"), return_to, own, route: None }
     }
 
-    /// Where a login begins that comes back here.
+    /// Where a login begins that comes back here, unless that address is too long for a page.
     pub(super) fn sign_in(&self, another: bool) -> String {
         let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
+        let rd = rd.filter(|rd| self.start.len() + rd.len() + MOST_OF_PARAMETERS <= MOST_OF_ADDRESS);
         let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
         if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
     }

@@ -1,5 +1,7 @@
 //! By what those who have users' sessions ended name a user.
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::{
     client_registration::{ClientRegistration, Registrations},
     identity::Identity,
@@ -11,9 +13,9 @@ use crate::{
 pub enum UserKey {
     /// The provider's identifier of the user (`sub`).
     Subject(String),
-    /// The e-mail address, in lower case.
+    /// The e-mail address, as [`UserKey::folded`] writes it.
     Email(String),
-    /// The user name, in lower case.
+    /// The user name, as [`UserKey::folded`] writes it.
     Username(String),
 }
 
@@ -22,22 +24,69 @@ pub enum UserKey {
 pub struct UserName(pub [u8; 32]);
 
 impl UserKey {
+    /// A name as names are compared: in lower case, and composed (Unicode's NFC). Directories and providers write one in either case, and
+    /// some of them decomposed.
+    ///
+    /// Who may enter must not be decided by it: a few letters of other scripts become ASCII ones.
+    pub fn folded(name: &str) -> String {
+        name.trim().nfc().collect::<String>().to_lowercase().nfc().collect()
+    }
+
     /// An address, which is compared without regard to case, as the domains' owners and the providers do.
     pub fn email(address: &str) -> Self {
-        Self::Email(address.trim().to_ascii_lowercase())
+        Self::Email(Self::folded(address))
     }
 
     /// A user name, which is compared without regard to case.
     pub fn username(name: &str) -> Self {
-        Self::Username(name.trim().to_lowercase())
+        Self::Username(Self::folded(name))
+    }
+
+    /// All keys of an address: also that of the releases before, which compared addresses by the case of ASCII alone. Their replicas may run
+    /// beside this one, and what they have recorded of users holds for long.
+    pub fn of_email(address: &str) -> impl Iterator<Item = Self> {
+        Self::and_former(Self::email(address), Self::Email(address.trim().to_ascii_lowercase()))
+    }
+
+    /// The same of a user name, of which the releases before took no composed form.
+    pub fn of_username(name: &str) -> impl Iterator<Item = Self> {
+        Self::and_former(Self::username(name), Self::Username(name.trim().to_lowercase()))
+    }
+
+    fn and_former(key: Self, former: Self) -> impl Iterator<Item = Self> {
+        let former = Some(former).filter(|former| *former != key);
+        std::iter::once(key).chain(former)
+    }
+
+    /// The texts under which a database that knows the case of ASCII alone may have this key, in that lower case: composed and decomposed,
+    /// beyond ASCII in lower case, in upper case, and with capital initials. A name that mixes the cases beyond ASCII otherwise is not
+    /// among them.
+    pub fn written_forms(&self) -> Vec<String> {
+        let text = match self {
+            Self::Subject(text) => return vec![text.clone()],
+            Self::Email(text) | Self::Username(text) => text,
+        };
+        if text.is_ascii() {
+            return vec![text.clone()];
+        }
+        let mut forms = Vec::new();
+        for form in [text.clone(), text.to_uppercase(), with_initials(text)] {
+            for form in [form.nfc().collect::<String>(), form.nfd().collect()] {
+                let form = form.to_ascii_lowercase();
+                if !forms.contains(&form) {
+                    forms.push(form);
+                }
+            }
+        }
+        forms
     }
 
     /// All keys of a user with these claims. An address that the provider has not verified counts too: whom it names in order to be
     /// rid of them is not to stay because of it.
     pub fn all_of(identity: &Identity) -> Vec<Self> {
         let addresses = [&identity.email, &identity.unverified_email];
-        let addresses = addresses.into_iter().flatten().map(|address| Self::email(address));
-        let username = identity.username.iter().map(|name| Self::username(name));
+        let addresses = addresses.into_iter().flatten().flat_map(|address| Self::of_email(address));
+        let username = identity.username.iter().flat_map(|name| Self::of_username(name));
         std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
@@ -58,9 +107,58 @@ impl UserKey {
     }
 }
 
+/// The text with each word's first letter in upper case.
+fn with_initials(text: &str) -> String {
+    let mut begins = true;
+    text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
+        if begins {
+            out.extend(letter.to_uppercase())
+        } else {
+            out.push(letter)
+        }
+        begins = !letter.is_alphanumeric();
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_in_any_case_and_in_either_form_also_beyond_ascii() {
+        for (one, other) in [
+            ("jörg@example.com", "JÖRG@EXAMPLE.COM"),
+            ("jörg@example.com", "jo\u{308}rg@example.com"),
+            ("Ångström", "A\u{30a}NGSTRO\u{308}M"),
+            ("Иван Йорданов", "иван и\u{306}орданов"),
+            ("ИВАН", "иван"),
+            ("ΝΙΚΟΣ", "νικος"),
+        ] {
+            assert_eq!(UserKey::email(one), UserKey::email(other), "{one}");
+            assert_eq!(UserKey::username(one), UserKey::username(other), "{one}");
+            let folded = UserKey::folded(one);
+            assert_eq!(UserKey::folded(&folded), folded, "it is the same again");
+            // Whatever of them is stored is found under one of the forms.
+            let forms = UserKey::email(one).written_forms();
+            assert!([one, other].iter().all(|written| forms.contains(&written.to_ascii_lowercase())), "{one}: {forms:?}");
+        }
+        assert_ne!(UserKey::email("jörg@example.com"), UserKey::email("jorg@example.com"));
+        assert_eq!(UserKey::username("Ann").written_forms(), ["ann"]);
+        assert_eq!(UserKey::Subject("JÖRG".into()).written_forms(), ["JÖRG"]);
+    }
+
+    #[test]
+    fn a_user_is_known_by_what_the_releases_before_recorded_too() {
+        let all = |address: &str| UserKey::of_email(address).collect::<Vec<_>>();
+        assert_eq!(all("JÖRG@Example.com"), [UserKey::email("jörg@example.com"), UserKey::Email("jÖrg@example.com".into())]);
+        assert_eq!(all("ANN@Example.com"), [UserKey::email("ann@example.com")]);
+        let names: Vec<_> = UserKey::of_username("JO\u{308}RG").collect();
+        assert_eq!(names, [UserKey::username("jörg"), UserKey::Username("jo\u{308}rg".into())]);
+        let joerg = Identity { email: Some("JÖRG@x".into()), username: Some("jörg".into()), ..Identity::default() };
+        let keys = UserKey::all_of(&joerg);
+        assert!([UserKey::email("jörg@x"), UserKey::Email("jÖrg@x".into())].iter().all(|key| keys.contains(key)), "{keys:?}");
+    }
 
     #[test]
     fn a_user_is_known_by_the_subject_and_by_an_address_in_any_case() {

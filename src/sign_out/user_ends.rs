@@ -143,7 +143,12 @@ impl SignOut {
                 found.extend(self.store.find_sessions(filter).await?);
             }
             for key in end.keys() {
-                found.extend(self.store.find_sessions_of_key(registration, key).await?);
+                // A name in two forms may find one session twice.
+                for hash in self.store.find_sessions_of_key(registration, key).await? {
+                    if !found.contains(&hash) {
+                        found.push(hash);
+                    }
+                }
             }
         }
         Ok(found)

@@ -4,6 +4,7 @@ mod event_poll;
 mod former_client;
 mod front_channel_logout;
 mod global_token_revocation;
+mod names;
 mod scim;
 mod security_events;
 mod unfinished;

@@ -49,12 +49,19 @@ async fn a_script_is_told_where_to_log_in_and_never_redirected() {
     let visitor = world.visitor();
     let answers = [
         visitor.fetch("/api").await,
-        visitor.send(Method::POST, "/api", &[("accept", "text/html")], "x=1").await,
         visitor.send(Method::GET, "/api", &[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], "").await,
+        visitor.send(Method::GET, "/api", &[("accept", "text/html"), ("sec-fetch-mode", "cors")], "").await,
+        visitor.send(Method::GET, "/api", &[("accept", "text/html"), ("sec-purpose", "prefetch")], "").await,
         visitor.send(Method::GET, "/api", &[("connection", "upgrade"), ("upgrade", "websocket")], "").await,
         visitor.send(Method::GET, "/api", &[], "").await,
     ];
-    for answer in answers {
+    for answer in &answers {
+        assert_eq!(answer.header("content-type"), "application/json", "nobody would see a page");
+        assert_eq!(answer.json()["login_url"], json!(format!("{ACCESS}/oauth2/start")));
+    }
+    let form = visitor.send(Method::POST, "/api", &[("accept", "text/html")], "x=1").await;
+    assert_eq!(form.header("content-type"), "text/html; charset=utf-8", "whoever sends a form sees a page");
+    for answer in answers.iter().chain([&form]) {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert_eq!(answer.header("evergate-response"), "sign_in_required");
         assert!(answer.set_cookies().is_empty(), "only a navigation begins a login");

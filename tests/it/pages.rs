@@ -33,6 +33,30 @@ async fn a_person_reads_their_language_and_a_program_english() {
 }
 
 #[tokio::test]
+async fn a_page_is_small_however_long_the_address_is_that_was_asked_for() {
+    let (gone, long) = ("/gone?", "&".repeat(6000));
+    let routes = "[[route]]\npath = \"/\"\n\n[[route]]\npath = \"/gone\"\nupstream = \"http://127.0.0.1:1\"\n\n\
+                  [[route]]\npath = \"/admins\"\ngroups = [\"admins\"]\n";
+    let world = World::build().routes(|_| routes.to_owned()).start().await;
+    let visitor = world.signed_in().await;
+    for (method, path, status, offer) in [
+        (Method::GET, gone, StatusCode::BAD_GATEWAY, "href=\"\">Try again<"),
+        (Method::GET, "/admins?", StatusCode::FORBIDDEN, "href=\"https://app.test/oauth2/start?another=true\""),
+    ] {
+        let short = visitor.send(method.clone(), &format!("{path}a=1"), &[HTML], "").await;
+        assert!(short.text().contains("a%3D1") || short.text().contains("a=1"), "{}", short.text());
+        let page = visitor.send(method, &format!("{path}{long}"), &[HTML], "").await;
+        assert_eq!(page.status, status);
+        assert!(page.text().len() < 20 * 1024, "{path}: {}", page.text().len());
+        assert!(page.text().contains(offer), "{path}: {}", page.text());
+    }
+    let framed = [HTML, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+    let framed = world.visitor().send(Method::GET, &format!("/?{long}"), &framed, "").await;
+    assert_eq!(framed.status, StatusCode::UNAUTHORIZED);
+    assert!(framed.text().len() < 20 * 1024 && framed.text().contains("target=\"_blank\""), "{}", framed.text().len());
+}
+
+#[tokio::test]
 async fn pages_bear_what_the_administrator_sets() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("logo.svg");

@@ -7,6 +7,7 @@ use super::{
     error::ScimError,
     text::{boolean, is_unassigned, key, member, shown},
 };
+use crate::session::UserKey;
 
 /// One of a user's e-mail addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +72,7 @@ pub(super) fn add(emails: &mut Vec<Email>, new: Vec<Email>) -> Result<(), ScimEr
         if email.primary {
             all.iter_mut().for_each(|other| other.primary = false);
         }
-        match all.iter_mut().find(|other| other.value.eq_ignore_ascii_case(&email.value)) {
+        match all.iter_mut().find(|other| UserKey::folded(&other.value) == UserKey::folded(&email.value)) {
             Some(same) => *same = Email { kind: email.kind.or(same.kind.take()), ..email },
             None => all.push(email),
         }
@@ -139,7 +140,7 @@ impl EmailPath {
     fn selects(&self, email: &Email) -> bool {
         match &self.selection {
             Selection::Kind(kind) => email.kind.as_ref() == Some(kind),
-            Selection::Value(value) => email.value.to_ascii_lowercase() == *value,
+            Selection::Value(value) => UserKey::folded(&email.value) == UserKey::folded(value),
             Selection::Primary(primary) => email.primary == *primary,
         }
     }
@@ -217,6 +218,11 @@ mod tests {
             ),
             ("emails[primary eq true].value", json!("c@x"), vec![("c@x", "work", true), ("b@x.example", "home", false)]),
             (
+                "emails[value eq \"B@X.example\"].type",
+                json!(null),
+                vec![("A@x.example", "work", true), ("b@x.example", "", false)],
+            ),
+            (
                 "emails[value eq \"b@x.example\"].type",
                 json!("Other"),
                 vec![("A@x.example", "work", true), ("b@x.example", "other", false)],
@@ -268,6 +274,8 @@ mod tests {
         add(&mut all, list(&json!({"value": "c@x", "primary": true})).unwrap()).unwrap();
         add(&mut all, list(&json!([{"value": "B@X.example"}, {"value": ""}, {"value": null}, {}])).unwrap()).unwrap();
         assert_eq!(written(&all), [("A@x.example", "work", false), ("B@X.example", "home", false), ("c@x", "", true)]);
+        add(&mut all, list(&json!([{"value": "Ö@x.example"}, {"value": "o\u{308}@X.example"}])).unwrap()).unwrap();
+        assert_eq!(all.pop().map(|email| email.value), Some("o\u{308}@X.example".into()), "it is the one address");
         let many: Vec<_> = (0..14).map(|at| json!({"value": format!("{at}@x")})).collect();
         assert!(add(&mut all, list(&json!(many)).unwrap()).is_err());
         assert_eq!(all.len(), 3, "as it was");

@@ -51,7 +51,7 @@ fn operate(user: &mut User, operation: &Value, reading: Reading) -> Result<(), S
         _ => return Err(ScimError::Syntax("op is none of add, replace and remove")),
     };
     match (path, member(operation, "value")) {
-        (Some(path), Some(value)) => user.set(verb, path, value),
+        (Some(path), Some(value)) => user.set(verb, path, value, reading),
         (None, Some(Value::Object(attributes))) => user.set_all(verb, attributes, reading),
         (_, _) => Err(ScimError::Syntax("an operation has no value")),
     }
@@ -61,7 +61,7 @@ fn operate(user: &mut User, operation: &Value, reading: Reading) -> Result<(), S
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::user::USER_SCHEMA, *};
 
     fn ann() -> User {
         User::read(&json!({"userName": "ann", "displayName": "Ann", "emails": [{"value": "a@x.example", "type": "work"}]}), None)
@@ -78,6 +78,10 @@ mod tests {
             json!({"op": "replace", "value": {"Active": "False"}}),
             json!({"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": false}),
             json!({"op": "replace", "path": null, "value": {"active": false, "unknown": {"a": 1}}}),
+            json!({"op": "replace", "path": "", "value": {"active": false}}),
+            json!({"op": "add", "path": USER_SCHEMA, "value": {"active": "False"}}),
+            json!({"op": "replace", "value": {USER_SCHEMA: {"active": false}}}),
+            json!({"op": "replace", "path": USER_SCHEMA, "value": {"active": false, "name": "no object", "emails": 5}}),
         ] {
             assert!(!apply(&ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
         }
@@ -93,6 +97,7 @@ mod tests {
                 {"op": "replace", "value": {"name.givenName": "Ann", "userName": "anna"}},
                 {"op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "value": "x"},
                 {"op": "Add", "path": "addresses[type eq \"work\"].country", "value": "x"},
+                {"op": "Add", "path": "activeDirectoryId", "value": "x"},
                 {"op": "Remove", "path": "displayName"},
             ]}),
         )
@@ -113,6 +118,8 @@ mod tests {
             json!({"op": "replace", "path": "userName", "value": ""}),
             json!({"op": "remove", "path": "active"}),
             json!({"op": "move", "path": "title"}),
+            json!({"op": "replace", "path": "active.value", "value": true}),
+            json!({"op": "replace", "path": "", "value": [{"active": true}]}),
             json!("x"),
         ] {
             for operations in [[&besides, &active], [&active, &besides]] {
@@ -154,6 +161,16 @@ mod tests {
             json!({"Operations": [{"op": "remove"}]}),
             json!({"Operations": [{"op": "remove", "path": "emails.value"}]}),
             json!({"Operations": [{"op": "add", "path": "emails[type sw \"w\"].value", "value": "b@x.example"}]}),
+            json!({"Operations": [{"op": "replace", "path": "active.value", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": "active[value eq true]", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": "active[", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": "/active", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": format!("{USER_SCHEMA}.active"), "value": false}]}),
+            json!({"Operations": [{"op": "replace", "value": {"active.value": false}}]}),
+            json!({"Operations": [{"op": "replace", "path": "", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": USER_SCHEMA, "value": "active"}]}),
+            json!({"Operations": [{"op": "remove", "path": USER_SCHEMA}]}),
+            json!({"Operations": [{"op": "remove", "path": "active.value"}]}),
             json!({"Operations": [{"op": "remove", "path": "active"}]}),
             json!({"Operations": [{"op": "remove", "path": "userName"}]}),
             json!({"Operations": vec![json!({"op": "replace", "path": "active", "value": true}); 101]}),

@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::error::ScimError;
+use super::{error::ScimError, user::attribute};
 use crate::store::ScimFilter;
 
 /// Which users are listed.
@@ -37,13 +37,13 @@ impl Query {
 
 /// `attribute eq "value"` of the attributes that name a user. Nothing in it is a pattern.
 fn filter(text: &str) -> Result<ScimFilter, ScimError> {
-    let mut words = text.trim().splitn(3, ' ');
-    let (attribute, operator, value) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next());
+    let (name, rest) = text.trim().split_once(char::is_whitespace).ok_or(ScimError::Filter)?;
+    let (operator, value) = rest.trim_start().split_once(char::is_whitespace).ok_or(ScimError::Filter)?;
     if !operator.eq_ignore_ascii_case("eq") {
         return Err(ScimError::Filter);
     }
-    let value: String = serde_json::from_str(value.unwrap_or_default().trim()).map_err(|_| ScimError::Filter)?;
-    match attribute.to_ascii_lowercase().as_str() {
+    let value: String = serde_json::from_str(value.trim()).map_err(|_| ScimError::Filter)?;
+    match attribute(name).as_str() {
         "username" => Ok(ScimFilter::UserName(value)),
         "externalid" => Ok(ScimFilter::ExternalId(value)),
         "id" => Ok(ScimFilter::Id(value)),
@@ -65,6 +65,8 @@ mod tests {
             ("userName eq \"ann@example.com\"", ScimFilter::UserName("ann@example.com".into())),
             ("username EQ \"a b\\\"c\"", ScimFilter::UserName("a b\"c".into())),
             ("userName eq \"*\"", ScimFilter::UserName("*".into())),
+            (" userName  eq\t \"bob  b\"  ", ScimFilter::UserName("bob  b".into())),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:userName eq \"ann\"", ScimFilter::UserName("ann".into())),
             ("externalId eq \"%\"", ScimFilter::ExternalId("%".into())),
             ("id eq \"1\"", ScimFilter::Id("1".into())),
         ] {
@@ -76,6 +78,8 @@ mod tests {
             "userName sw \"a\"",
             "userName pr",
             "userName eq ann",
+            "userName eq",
+            "urn:ietf:params:scim:schemas:core:2.0:User eq \"ann\"",
             "userName eq \"a\" or userName eq \"b\"",
             "not (userName eq \"a\")",
             "emails.value eq \"a\"",

@@ -97,7 +97,7 @@ impl User {
     /// Changes attributes.
     pub(super) fn set_all(&mut self, verb: Verb, members: &Map<String, Value>, reading: Reading) -> Result<(), ScimError> {
         for (name, value) in members {
-            match (self.set(verb, name, value), reading) {
+            match (self.set(verb, name, value, reading), reading) {
                 (Ok(()), _) | (Err(_), Reading::Tolerant) => {}
                 (Err(error), Reading::Strict) => return Err(error),
             }
@@ -106,10 +106,17 @@ impl User {
     }
 
     /// Changes an attribute, whose name may be any path of a PATCH. What is not kept is left alone: clients send whatever their
-    /// administrators have mapped.
-    pub(super) fn set(&mut self, verb: Verb, path: &str, value: &Value) -> Result<(), ScimError> {
+    /// administrators have mapped. But of what could mean `active` nothing is dropped: its client would believe the user gone.
+    pub(super) fn set(&mut self, verb: Verb, path: &str, value: &Value, reading: Reading) -> Result<(), ScimError> {
         let (profile, emails) = (&mut self.profile, emails::list);
         match (attribute(path).as_str(), verb) {
+            // The user as a whole, also by the name of the schema (RFC 7644 section 3.5.2, RFC 7643 section 3.3).
+            ("", _) => match value {
+                Value::Object(members) => self.set_all(verb, members, reading)?,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    return Err(ScimError::NoTarget);
+                }
+            },
             ("username", _) => self.user_name = key("userName", value)?,
             ("externalid", _) => self.external_id = optional_key("externalId", value)?,
             ("active", _) => self.active = boolean("active", value)?,
@@ -118,7 +125,7 @@ impl User {
             ("name", _) => {
                 let Value::Object(members) = value else { return Err(ScimError::Value("name is no object")) };
                 for (name, value) in members {
-                    self.set(verb, &format!("name.{name}"), value)?;
+                    self.set(verb, &format!("name.{name}"), value, reading)?;
                 }
             }
             ("name.formatted", _) => profile.formatted = shown(value),
@@ -126,6 +133,7 @@ impl User {
             ("name.familyname", _) => profile.family_name = shown(value),
             ("emails", Verb::Replace) => profile.emails = emails(value)?,
             ("emails", Verb::Add) => emails::add(&mut profile.emails, emails(value)?)?,
+            (other, _) if could_mean_active(other) => return Err(ScimError::Path),
             (other, _) => {
                 if let Some(path) = EmailPath::parse(other) {
                     path?.set(&mut profile.emails, value)?;
@@ -142,7 +150,7 @@ impl User {
             "name" => self.profile.unname(),
             other => match EmailPath::parse(other) {
                 Some(path) => path?.remove(&mut self.profile.emails),
-                None => self.set(Verb::Replace, other, &Value::Null)?,
+                None => self.set(Verb::Replace, other, &Value::Null, Reading::Strict)?,
             },
         }
         Ok(())
@@ -151,10 +159,10 @@ impl User {
     /// By what a login is recognised as this user's: the name, which is the login's own name or address at most providers, the
     /// addresses, and the provider's identifier, which Okta sends as `externalId`.
     pub(super) fn keys(&self) -> Vec<UserKey> {
-        let addresses = self.profile.emails.iter().map(|email| UserKey::email(&email.value));
-        let name = [UserKey::username(&self.user_name), UserKey::email(&self.user_name)];
+        let addresses = self.profile.emails.iter().flat_map(|email| UserKey::of_email(&email.value));
+        let name = UserKey::of_username(&self.user_name).chain(UserKey::of_email(&self.user_name));
         let mut keys: Vec<_> = self.external_id.iter().cloned().map(UserKey::Subject).collect();
-        for key in name.into_iter().chain(addresses) {
+        for key in name.chain(addresses) {
             if !keys.contains(&key) {
                 keys.push(key);
             }
@@ -190,10 +198,19 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
 }
 
 /// A path in lower case, without the schema that it may begin with.
-fn attribute(path: &str) -> String {
+pub(super) fn attribute(path: &str) -> String {
     let path = path.trim().to_ascii_lowercase();
-    let schema = format!("{}:", USER_SCHEMA.to_ascii_lowercase());
-    path.strip_prefix(&schema).map(str::to_owned).unwrap_or(path)
+    let after_schema = path.strip_prefix(&USER_SCHEMA.to_ascii_lowercase());
+    let attribute = after_schema.and_then(|rest| rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("")));
+    attribute.map(str::to_owned).unwrap_or(path)
+}
+
+/// Whether an attribute that is none could be meant for `active`: with a part or a filter, which it does not have, or behind a separator
+/// that is none.
+fn could_mean_active(attribute: &str) -> bool {
+    let schema = USER_SCHEMA.to_ascii_lowercase();
+    let name = attribute.strip_prefix(&schema).unwrap_or(attribute).trim_start_matches(['.', ':', '/', '$', ' ']);
+    name.strip_prefix("active").is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-')))
 }
 
 impl Profile {

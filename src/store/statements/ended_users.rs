@@ -27,20 +27,25 @@ impl Connection<'_> {
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
              WHERE lower({username}) = lower($3) AND grants.issuer = $1 AND grants.client_id = $2",
         );
-        let (sql, text) = match key {
-            UserKey::Subject(subject) => (BY_SUBJECT, subject.clone()),
-            UserKey::Username(name) if self.is_postgres() => (BY_USERNAME, super::listings::escaped(name)),
-            UserKey::Username(name) => (BY_USERNAME, name.clone()),
-            UserKey::Email(address) if self.is_postgres() => (BY_EMAIL, super::listings::escaped(address)),
-            UserKey::Email(address) => (BY_EMAIL, address.clone()),
+        let (sql, is_subject) = match key {
+            UserKey::Subject(_) => (BY_SUBJECT, true),
+            UserKey::Username(_) => (BY_USERNAME, false),
+            UserKey::Email(_) => (BY_EMAIL, false),
         };
-        let found = self.query(sql).bind(registration.issuer).bind(registration.client_id).bind(text).fetch_all().await?;
-        let mut sessions = Vec::with_capacity(found.len());
-        for row in found {
-            // The index has an address up to the first quotation mark. A row that cannot be read is not spared.
-            let is_users = rows::identity_from(row.get("identity")?).map_or(true, |found| UserKey::all_of(&found).contains(key));
-            if is_users {
-                sessions.push(rows::session_hash_from(row.get("hash")?)?);
+        let mut sessions = Vec::new();
+        // The database's lower case may be that of ASCII alone.
+        for text in key.written_forms() {
+            let text = if is_subject || !self.is_postgres() { text } else { super::listings::escaped(&text) };
+            let found = self.query(sql).bind(registration.issuer).bind(registration.client_id).bind(text).fetch_all().await?;
+            for row in found {
+                // The index has an address up to the first quotation mark. A row that cannot be read is not spared.
+                let is_users =
+                    rows::identity_from(row.get("identity")?).map_or(true, |found| UserKey::all_of(&found).contains(key));
+                let hash = rows::session_hash_from(row.get("hash")?)?;
+                // Two forms may be one to the database.
+                if is_users && !sessions.contains(&hash) {
+                    sessions.push(hash);
+                }
             }
         }
         Ok(sessions)

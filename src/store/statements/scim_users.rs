@@ -1,8 +1,10 @@
 //! Statements on users whom a SCIM client provisions, and on whom it has locked out.
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::{
     clock::{Timestamp, millis},
-    session::UserName,
+    session::{UserKey, UserName},
     store::{
         ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
         connection::{Connection, Row},
@@ -53,17 +55,22 @@ impl Connection<'_> {
         filter: &ScimFilter,
         (skip, most): (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        let ((page, total), key) = match filter {
-            ScimFilter::All => (users_where!("$3 = ''"), String::new()),
-            ScimFilter::Id(id) => (users_where!("id = $3"), id.clone()),
-            ScimFilter::UserName(name) => (users_where!("name_key = $3"), name_key(name)),
-            ScimFilter::ExternalId(id) => (users_where!("external_id = $3"), id.clone()),
+        let ((page, total), keys) = match filter {
+            ScimFilter::All => (users_where!("$3 = ''"), vec![String::new()]),
+            ScimFilter::Id(id) => (users_where!("id = $3"), vec![id.clone()]),
+            ScimFilter::UserName(name) => (users_where!("name_key = $3"), name_keys(name)),
+            ScimFilter::ExternalId(id) => (users_where!("external_id = $3"), vec![id.clone()]),
         };
         let clients = serde_json::Value::from(clients).to_string();
-        let found =
-            self.query(page).bind(issuer).bind(clients.as_str()).bind(key.as_str()).bind(skip).bind(most).fetch_all().await?;
-        let total = self.query(total).bind(issuer).bind(clients.as_str()).bind(key.as_str()).fetch_one().await?.get("total")?;
-        Ok((found.iter().map(read).collect::<Result<_, _>>()?, total))
+        for key in keys {
+            let count = self.query(total).bind(issuer).bind(clients.as_str()).bind(key.as_str());
+            let count: i64 = count.fetch_one().await?.get("total")?;
+            if count > 0 {
+                let users = self.query(page).bind(issuer).bind(clients.as_str()).bind(key.as_str()).bind(skip).bind(most);
+                return Ok((users.fetch_all().await?.iter().map(read).collect::<Result<_, _>>()?, count));
+            }
+        }
+        Ok((Vec::new(), 0))
     }
 
     /// Saves a user, who has these names from now on: a new one, or one whose row is as it was `before`. Whoever is not active is locked
@@ -166,15 +173,20 @@ impl Connection<'_> {
     }
 
     async fn is_name_taken(&mut self, user: &ScimUser) -> Result<bool, StoreError> {
-        let other = self
-            .query("SELECT 1 AS one FROM scim_users WHERE issuer = $1 AND client_id = $2 AND name_key = $3 AND id <> $4")
-            .bind(&user.issuer)
-            .bind(&user.client_id)
-            .bind(name_key(&user.user_name))
-            .bind(&user.id)
-            .fetch_optional()
-            .await?;
-        Ok(other.is_some())
+        for key in name_keys(&user.user_name) {
+            let other = self
+                .query("SELECT 1 AS one FROM scim_users WHERE issuer = $1 AND client_id = $2 AND name_key = $3 AND id <> $4")
+                .bind(&user.issuer)
+                .bind(&user.client_id)
+                .bind(key)
+                .bind(&user.id)
+                .fetch_optional()
+                .await?;
+            if other.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn insert_scim_user(&mut self, user: &ScimUser) -> Result<u64, StoreError> {
@@ -288,9 +300,16 @@ impl Connection<'_> {
     }
 }
 
-/// Names differ in more than their case (RFC 7643 section 4.1.1).
+/// Names differ in more than their case (RFC 7643 section 4.1.1), and in more than how Unicode writes them.
 fn name_key(name: &str) -> String {
-    name.to_lowercase()
+    UserKey::folded(name)
+}
+
+/// The keys under which a user of this name may be: the releases before left a decomposed name as it was.
+fn name_keys(name: &str) -> Vec<String> {
+    let mut keys = vec![name_key(name), name.to_lowercase(), name.to_lowercase().nfd().collect()];
+    keys.dedup();
+    keys
 }
 
 fn read(row: &Row) -> Result<ScimUser, StoreError> {
