@@ -27,7 +27,10 @@ mod table;
 mod tokens;
 mod userinfo;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -39,6 +42,7 @@ use crate::{
     assertion::Assertions,
     deprovisioning::Deprovisioning,
     exchange::Exchange,
+    grant::Grant,
     kept_posts::KeptPosts,
     oidc::DEFAULT_NAME,
     pages::{Branding, Look},
@@ -103,6 +107,8 @@ struct Call<'a> {
     exchange: &'a Exchange,
     headers: &'a HeaderMap,
     query: &'a str,
+    /// Who was found to ask, for the access line.
+    visitor: &'a OnceLock<Arc<Grant>>,
 }
 
 /// An endpoint's refusal, and what its response carries besides.
@@ -141,7 +147,8 @@ impl Endpoints {
         self.components.health.is_ready()
     }
 
-    /// Answers a request whose path below the prefix is `path`.
+    /// Answers a request whose path below the prefix is `path`. The grant of whoever it was found to be of is left in `visitor`, for the
+    /// access line.
     ///
     /// # Errors
     /// [`Refused`].
@@ -151,13 +158,14 @@ impl Endpoints {
         path: &str,
         head: &request::Parts,
         body: Incoming,
+        visitor: &OnceLock<Arc<Grant>>,
     ) -> Result<Response<Body>, Refused> {
         let (path, provider) = match path.strip_prefix("/callback/") {
             Some(DEFAULT_NAME) => return Err(Refusal::NoSuchPage.into()),
             Some(name) => ("/callback", name),
             None => (path, DEFAULT_NAME),
         };
-        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
+        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default(), visitor };
         if let Some(below) = administrators::below(path) {
             return Box::pin(self.administration(&call, below, body)).await;
         }
@@ -207,7 +215,8 @@ impl Endpoints {
             }
             Who::SignedIn(UserPage::Refresh) => {
                 in_page::check_origin(&head.headers, &exchange.site)?;
-                let admitted = self.admit_by(Inquiry::to_keep_the_session(exchange, &head.headers, &self.everybody)).await?;
+                let inquiry = Inquiry::to_keep_the_session(exchange, &head.headers, &self.everybody);
+                let admitted = self.admit_by(&call, inquiry).await?;
                 Ok(userinfo::respond(&admitted.usable.grant))
             }
         }
@@ -220,15 +229,22 @@ impl Endpoints {
 
     /// The visitor, if the app's pages would be shown to them.
     async fn admit(&self, call: &Call<'_>) -> Result<AdmittedSession, Refusal> {
-        self.admit_by(Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody)).await
+        self.admit_by(call, Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody)).await
     }
 
-    async fn admit_by(&self, inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refusal> {
-        self.components.admission.admit_session(inquiry).await.map_err(NotAdmitted::without_redirect)
+    async fn admit_by(&self, call: &Call<'_>, inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refusal> {
+        let admitted = self.components.admission.admit_session(inquiry).await.map_err(NotAdmitted::without_redirect)?;
+        call.is_of(&admitted);
+        Ok(admitted)
     }
 }
 
 impl Call<'_> {
+    /// Has the access line name this visitor.
+    fn is_of(&self, admitted: &AdmittedSession) {
+        let _found_before = self.visitor.set(Arc::clone(&admitted.usable.grant));
+    }
+
     /// The parameter `name` of the query.
     fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())

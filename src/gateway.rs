@@ -16,7 +16,11 @@ mod spans;
 mod trace;
 mod webdav;
 
-use std::{future::poll_fn, ops::ControlFlow, sync::Arc};
+use std::{
+    future::poll_fn,
+    ops::ControlFlow,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -228,9 +232,10 @@ impl Gateway {
             }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
-                let response =
-                    Box::pin(self.parts.endpoints.respond(exchange, path, &head, body)).await.map_err(NotServed::ByEndpoint)?;
-                Ok(for_method(exchange, response))
+                let visitor = OnceLock::new();
+                let response = Box::pin(self.parts.endpoints.respond(exchange, path, &head, body, &visitor)).await;
+                trace.user = visitor.into_inner().and_then(|grant| self.recorder.user_of(grant));
+                Ok(for_method(exchange, response.map_err(NotServed::ByEndpoint)?))
             }
         }
     }
@@ -286,7 +291,8 @@ impl Gateway {
         let way = trace.spans.as_ref().map(|spans| spans.begin_forwarding(&exchange.method, request.headers_mut()));
         let (site, is_page, is_call) = (exchange.site.authority(), exchange.views_a_page(), exchange.call.is_some());
         let (permit, target) = (&permit, route.target);
-        let outbound = Outbound { permit, target, site, origin, id, guards, interim, is_page, is_call, request };
+        let tried = OnceLock::new();
+        let outbound = Outbound { permit, target, site, origin, id, guards, interim, tried: &tried, is_page, is_call, request };
         let sent_at = exchange.elapsed();
         let forwarded = match way {
             None => self.parts.forwarder.forward(outbound).await,
@@ -295,8 +301,9 @@ impl Gateway {
         if let Some(kept) = &sent_again {
             Box::pin(self.put_back(kept, &forwarded)).await;
         }
-        let Forwarded { response, upstream } = forwarded.map_err(Refusal::from)?;
-        trace.upstream = Some((upstream, exchange.elapsed().saturating_sub(sent_at)));
+        let upstream = forwarded.as_ref().map_or_else(|_| tried.into_inner(), |sent| Some(sent.upstream.clone()));
+        trace.upstream = upstream.map(|upstream| (upstream, exchange.elapsed().saturating_sub(sent_at)));
+        let Forwarded { response, .. } = forwarded.map_err(Refusal::from)?;
         Ok(response.map(Either::Left))
     }
 

@@ -14,8 +14,10 @@ pub struct Timings {
     pub idle_refresh_interval: Duration,
     /// Interval at which due token revocations are looked for, in addition to each end of a session.
     pub revocation_interval: Duration,
-    /// Pause after a poll for security events that brought none.
+    /// Pause after a poll for security events that brought none. Where a transmitter does not wait for events, one waits so long at most.
     pub event_poll_interval: Duration,
+    /// Longest time that a transmitter may wait for an event before it answers a poll.
+    pub event_poll_wait: Duration,
     /// Interval at which files of allowed e-mail addresses are read; a change counts at the second reading.
     pub email_files_interval: Duration,
     /// Longest time that a request waits for a token refresh.
@@ -37,7 +39,8 @@ impl Default for Timings {
             last_seen_interval: Duration::from_secs(5),
             idle_refresh_interval: Duration::from_secs(10),
             revocation_interval: Duration::from_secs(5),
-            event_poll_interval: Duration::from_secs(5),
+            event_poll_interval: Duration::from_millis(500),
+            event_poll_wait: Duration::from_secs(60),
             email_files_interval: Duration::from_secs(2),
             blocking_refresh_wait: Duration::from_secs(8),
             login_store_wait: Duration::from_secs(5),

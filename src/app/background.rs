@@ -81,8 +81,8 @@ impl Background {
             spawn(Box::pin(async move { provider.run_discovery().await }));
         }
         for provider in all.providers.iter().filter(|provider| provider.polls_for_events()).map(Arc::clone) {
-            let (deprovisioning, interval) = (Deprovisioning { sign_out: all.sign_out.clone() }, all.timings.event_poll_interval);
-            spawn(Box::pin(async move { deprovisioning.poll(&provider, interval).await }));
+            let (deprovisioning, timings) = (Deprovisioning { sign_out: all.sign_out.clone() }, all.timings);
+            spawn(Box::pin(async move { deprovisioning.poll(&provider, timings).await }));
         }
         let this = all.clone();
         spawn(Box::pin(async move {

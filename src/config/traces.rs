@@ -83,6 +83,8 @@ impl<'a> Variables<'a> {
         let delay = self.millis(&["OTEL_BSP_SCHEDULE_DELAY"], 5_000);
         let max_queue = self.count("OTEL_BSP_MAX_QUEUE_SIZE", 2048);
         let max_batch = self.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).min(max_queue);
+        let own_limit = self.text(&["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"]).map(|_| "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+        let max_attribute = self.count(own_limit.unwrap_or("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"), 1024);
         let (resource, propagation) = (self.resource(), self.propagation());
         Some(TraceSettings {
             endpoint: endpoint?,
@@ -96,6 +98,7 @@ impl<'a> Variables<'a> {
             propagation,
             max_queue,
             max_batch,
+            max_attribute,
             delay,
         })
     }
@@ -284,7 +287,7 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.endpoint, "http://localhost:4318/v1/traces");
         assert_eq!((settings.timeout, settings.delay), (Duration::from_secs(10), Duration::from_secs(5)));
-        assert_eq!((settings.max_queue, settings.max_batch), (2048, 512));
+        assert_eq!((settings.max_queue, settings.max_batch, settings.max_attribute), (2048, 512, 1024));
         assert_eq!(settings.sampler, Sampler { follows_parent: true, ratio: 1.0 });
         assert_eq!((settings.propagation, settings.is_compressed), (Propagation::TraceContext, false));
         assert!(settings.resource.contains(&("service.name".to_owned(), "evergate".to_owned())));
@@ -346,6 +349,7 @@ mod tests {
             ("OTEL_PROPAGATORS", "tracecontext,b3"),
             ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+            ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "long"),
         ] {
             let (settings, warnings) = read_with_warnings(&[(name, value)]).unwrap();
             assert_eq!(format!("{settings:?}"), unset, "{name}={value}");

@@ -11,6 +11,7 @@ use crate::{
     oidc::{EventDelivery, PollReport, Polled, Provider},
     secret::sha256,
     store::StoreError,
+    timings::Timings,
 };
 
 /// How long a replica polls before it is any replica's turn again, in seconds. If it dies, events wait that long.
@@ -27,10 +28,13 @@ struct Turn {
 }
 
 impl Deprovisioning {
-    /// Polls at the stream of this provider for as long as it runs, with a pause of `interval` after each answer without an event. A report is
-    /// sent by itself, so that no wait for the next event delays it.
-    pub async fn poll(&self, provider: &Arc<Provider>, interval: Duration) {
+    /// Polls at the stream of this provider for as long as it runs, with a pause after each answer without an event. A report is sent by
+    /// itself, so that no wait for the next event delays it.
+    pub async fn poll(&self, provider: &Arc<Provider>, timings: Timings) {
+        let (metrics, interval) = (self.sign_out.metrics.of_provider(provider.name()), timings.event_poll_interval);
         let (mut report, mut turn, mut failures) = (PollReport::default(), None, 0_u32);
+        // A transmitter that says nothing to a poll is asked to answer the next one immediately: one that is dead does not.
+        let (mut is_silent, mut is_failing) = (false, false);
         loop {
             self.sign_out.store.until_writable().await;
             let is_ours = self.is_our_turn(provider, &mut turn).await.unwrap_or(false);
@@ -38,9 +42,16 @@ impl Deprovisioning {
                 tokio::time::sleep(interval).await;
                 continue;
             }
-            let waits = report.is_empty();
-            let pause = match provider.poll_for_events(&report, waits).await {
-                Ok(polled) => {
+            let waits = report.is_empty() && !is_silent;
+            let answer = provider.poll_for_events(&report, waits, timings.event_poll_wait).await;
+            is_silent = matches!(answer, Ok(None));
+            let pause = match answer {
+                Ok(None) => interval / 10,
+                Ok(Some(polled)) => {
+                    metrics.event_poll("answered");
+                    if std::mem::take(&mut is_failing) {
+                        tracing::info!(oidc.provider = provider.name(), "security events are polled for again");
+                    }
                     let (has_more, is_any) = (polled.has_more, !polled.events.is_empty());
                     report = self.receive_all(provider, polled).await;
                     // What was neither taken nor refused comes again, and not any better immediately.
@@ -55,7 +66,8 @@ impl Deprovisioning {
                     }
                 }
                 Err(error) => {
-                    if failures == 0 {
+                    metrics.event_poll("failed");
+                    if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(oidc.provider = provider.name(), %error, "security events cannot be polled for");
                     }
                     failures = failures.saturating_add(1);

@@ -39,6 +39,8 @@ pub struct ScimRequest<'a> {
     pub body: &'a [u8],
     /// The URL of `/scim/v2`.
     pub base: &'a str,
+    /// The request's id, for the log.
+    pub id: &'a str,
 }
 
 /// The methods of SCIM.
@@ -79,7 +81,7 @@ impl Deprovisioning {
     /// [`ScimError`]. Unless it is of the store or the request may come again, nothing was changed.
     pub async fn scim(&self, provider: &Arc<Provider>, request: &ScimRequest<'_>) -> Result<ScimAnswer, ScimError> {
         let (kind, id) = parts(request.path);
-        let client = Client::new(&self.sign_out, provider, request.base);
+        let client = Client::new(&self.sign_out, provider, request);
         match (kind, id) {
             ("Users", None) => match request.method {
                 ScimMethod::Get => client.list(Query::parse(request.query)?).await,

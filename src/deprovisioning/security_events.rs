@@ -63,11 +63,12 @@ impl Deprovisioning {
     /// # Errors
     /// [`SecurityEventError`].
     pub async fn receive(&self, token: &str, delivery: EventDelivery<'_>) -> Result<(), SecurityEventError> {
+        let request_id = delivery.request_id();
         let (token, concerned) = self.sign_out.providers.verify_security_event(token, delivery).await?;
         let (id, event) = (&*token.id, &*token.event_type);
         let ignore = |why: &str| {
             self.sign_out.metrics.user_end(SOURCE.as_str(), "ignored");
-            tracing::info!(event.id = id, event.type = event, why, "a security event has ended nothing");
+            tracing::info!(request.id = request_id, event.id = id, event.type = event, why, "a security event has ended nothing");
         };
         let now = self.sign_out.clock.now();
         let mut is_of_any = false;
@@ -82,12 +83,21 @@ impl Deprovisioning {
                     continue;
                 }
                 Ok(Meaning::Verification) => {
-                    tracing::info!(event.id = id, "a transmitter has verified that its security events arrive");
+                    tracing::info!(
+                        request.id = request_id,
+                        event.id = id,
+                        "a transmitter has verified that its security events arrive"
+                    );
                     continue;
                 }
                 Ok(Meaning::StreamUpdated) => {
                     let status = token.event.get("status").and_then(serde_json::Value::as_str).unwrap_or_default();
-                    tracing::warn!(event.id = id, status, "a transmitter has changed its stream of security events");
+                    tracing::warn!(
+                        request.id = request_id,
+                        event.id = id,
+                        status,
+                        "a transmitter has changed its stream of security events"
+                    );
                     continue;
                 }
                 // A transmitter knows more kinds of subjects than a gateway does.
@@ -114,11 +124,11 @@ impl Deprovisioning {
             }
             if sessions == 0 {
                 tracing::info!(
-                    event.id = id, event.type = event,
+                    request.id = request_id, event.id = id, event.type = event,
                     "a security event is about a user or a session with no session here; logins and tokens that are older are refused"
                 );
             } else {
-                tracing::info!(event.id = id, event.type = event, sessions, "a security event ends a user's sessions");
+                tracing::info!(request.id = request_id, event.id = id, event.type = event, sessions, "a security event ends a user's sessions");
             }
             done?;
         }

@@ -31,7 +31,10 @@ impl Endpoints {
         let (admission, exchange) = (&self.components.admission, call.exchange);
         let inquiry = Inquiry::about_the_visitor(exchange, call.headers, rule);
         match admission.admit_session(inquiry).await {
-            Ok(admitted) => Ok(admitted),
+            Ok(admitted) => {
+                call.is_of(&admitted);
+                Ok(admitted)
+            }
             Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(admission.send_to_login(exchange, call.headers, rule, reason, grant).await.into())
@@ -54,7 +57,9 @@ impl Endpoints {
             .open(SealedForm::Account, &seal, call.exchange.site.authority())
             .ok_or(Refusal::FormExpired)?;
         let admitted = self.components.admission.admit_proven(inquiry, session).await;
-        admitted.map_err(|not_admitted| not_admitted.without_redirect().into())
+        let admitted = admitted.map_err(NotAdmitted::without_redirect)?;
+        call.is_of(&admitted);
+        Ok(admitted)
     }
 
     /// The seal of the forms that this user is shown here.

@@ -54,7 +54,8 @@ impl Endpoints {
         };
         let body = read_form(body).await?;
         let base = call.exchange.site.at(&format!("{}/scim/v2", self.components.prefix));
-        let request = ScimRequest { method, path, query: call.query, body: &body, base: &base };
+        let id = call.exchange.id_text();
+        let request = ScimRequest { method, path, query: call.query, body: &body, base: &base, id: &id };
         Ok(match deprovisioning.scim(&provider, &request).await {
             Ok(ScimAnswer::Found(resource)) => answer(&resource, StatusCode::OK),
             Ok(ScimAnswer::Created(resource, location)) => {
@@ -70,7 +71,6 @@ impl Endpoints {
             }
             Err(error) => {
                 if let ScimError::Store(error) = &error {
-                    let id = call.exchange.id_text();
                     tracing::warn!(request.id = id, error = causes(error), "a SCIM client is told to come again");
                 }
                 answer_to(&error)

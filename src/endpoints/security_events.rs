@@ -28,7 +28,8 @@ impl Endpoints {
         let authorization = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = String::from_utf8_lossy(&body);
         let endpoint = call.exchange.site.at(&call.exchange.path());
-        let delivery = EventDelivery::Pushed { bearer: authorization.and_then(bearer_of), endpoint: &endpoint };
+        let (bearer, request_id) = (authorization.and_then(bearer_of), call.exchange.id_text());
+        let delivery = EventDelivery::Pushed { bearer, endpoint: &endpoint, request_id: &request_id };
         let received = self.components.deprovisioning.receive(token.trim(), delivery).await;
         let error = match received {
             Ok(()) => {

@@ -1,6 +1,9 @@
 //! A route's target with the connections to its upstreams.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, header, request,
@@ -83,7 +86,8 @@ impl Backend {
         }
     }
 
-    /// Sends to the upstream of `site`, or to the one whose turn it is, and to the next if that has no slot or cannot be reached.
+    /// Sends to the upstream of `site`, or to the one whose turn it is, and to the next if that has no slot or cannot be reached. The first
+    /// one that fails is named in `tried`.
     pub(super) async fn send(
         &self,
         outgoing: Box<Outgoing>,
@@ -91,11 +95,18 @@ impl Backend {
         path: PathAndQuery,
         mode: SendMode,
         interim: InterimHandler<'_>,
+        tried: &OnceLock<Authority>,
     ) -> Result<Sent, ForwardError> {
+        let failed = |client: &UpstreamClient| {
+            let _named_before = tried.set(client.authority().clone());
+        };
         if let Some(templated) = &self.templated {
             let client = templated.client(site, &self.target).ok_or(ForwardError::NoUpstream)?;
             let sent = self.send_to(&client, outgoing, origin, path, mode, interim);
-            return Box::pin(sent).await.map_err(|Undelivered { error, .. }| error);
+            return Box::pin(sent).await.map_err(|Undelivered { error, .. }| {
+                failed(&client);
+                error
+            });
         }
         let (mut outgoing, first) = (outgoing, self.next.fetch_add(1, Ordering::Relaxed));
         let mut last_error = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
@@ -104,8 +115,14 @@ impl Backend {
             match self.send_to(client, outgoing, origin, path.clone(), mode, interim).await {
                 Ok(sent) => return Ok(sent),
                 Err(Undelivered { error: ForwardError::Busy, outgoing: Some(unsent) }) => outgoing = unsent,
-                Err(Undelivered { error, outgoing: Some(unsent) }) => (last_error, outgoing) = (error, unsent),
-                Err(Undelivered { error, outgoing: None }) => return Err(error),
+                Err(Undelivered { error, outgoing: Some(unsent) }) => {
+                    failed(client);
+                    (last_error, outgoing) = (error, unsent);
+                }
+                Err(Undelivered { error, outgoing: None }) => {
+                    failed(client);
+                    return Err(error);
+                }
             }
         }
         Err(last_error)

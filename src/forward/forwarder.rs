@@ -1,5 +1,7 @@
 //! Forwards permitted requests.
 
+use std::sync::OnceLock;
+
 use base64::prelude::*;
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
@@ -61,6 +63,8 @@ pub struct Outbound<'a> {
     pub guards: RequestGuards,
     /// What takes interim responses, if its client can be sent any.
     pub interim: InterimHandler<'a>,
+    /// Where the upstream is named that the request was to go to first, if it failed there.
+    pub tried: &'a OnceLock<Authority>,
     /// Whether a browser is about to show the response as a page.
     pub is_page: bool,
     /// Whether it is a gRPC call.
@@ -118,7 +122,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the response's body may still fail later, which the client sees.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Forwarded, ForwardError> {
-        let Outbound { permit, target, site, origin, id, guards, interim, is_page, is_call, mut request } = outbound;
+        let Outbound { permit, target, site, origin, id, guards, interim, tried, is_page, is_call, mut request } = outbound;
         let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -151,7 +155,7 @@ impl Forwarder {
         let interim: InterimHandler<'_> = hand_on.as_ref().map(|hand_on| hand_on as _);
         let sent = tokio::select! {
             biased;
-            sent = backend.send(outgoing, (site, origin), path, mode, interim) => sent,
+            sent = backend.send(outgoing, (site, origin), path, mode, interim, tried) => sent,
             () = cut::session_ended(guards.watch.as_ref()) => Err(ForwardError::SessionEnded),
         };
         let (reply, upstream, slot) = sent?;

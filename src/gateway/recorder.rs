@@ -12,6 +12,7 @@ use super::{
 use crate::{
     admission::Credential,
     exchange::Exchange,
+    grant::Grant,
     telemetry::{
         AccessLog,
         metrics::{Metrics, RouteMetrics},
@@ -50,6 +51,11 @@ impl Recorder {
     /// What is kept of a user until the access line is written: nothing that the line does not tell.
     pub(super) fn user(&self, by: &Credential) -> Option<TracedUser> {
         self.log.names_user().then(|| TracedUser::of(by))
+    }
+
+    /// The same of a grant's user.
+    pub(super) fn user_of(&self, grant: Arc<Grant>) -> Option<TracedUser> {
+        self.log.names_user().then_some(TracedUser::Grant(grant))
     }
 
     /// Counts a request whose response's head is ready, and has its line written when the response has ended.

@@ -7,7 +7,7 @@ use super::Gateway;
 use crate::{
     exchange::Exchange,
     forward::{ForwardError, Forwarded, Outbound},
-    telemetry::traces::{RequestFacts, RequestTrace, end_forwarding, fail},
+    telemetry::traces::{RequestFacts, RequestTrace, end_forwarding, fail, name_upstream},
 };
 
 impl Gateway {
@@ -35,9 +35,17 @@ impl Gateway {
 
     /// Forwards a request within the span of its way to the app.
     pub(super) async fn forward_traced(&self, outbound: Outbound<'_>, span: Span) -> Result<Forwarded, ForwardError> {
+        let tried = outbound.tried;
         let forwarded = self.parts.forwarder.forward(outbound).instrument(span.clone()).await;
+        let upstream = match &forwarded {
+            Ok(sent) => Some(&sent.upstream),
+            Err(_) => tried.get(),
+        };
+        if let Some(upstream) = upstream {
+            name_upstream(&span, upstream.host(), upstream.port_u16());
+        }
         match &forwarded {
-            Ok(sent) => end_forwarding(&span, sent.upstream.host(), sent.upstream.port_u16(), sent.response.status().as_u16()),
+            Ok(sent) => end_forwarding(&span, sent.response.status().as_u16()),
             Err(_) => fail(&span, "upstream_failed"),
         }
         forwarded

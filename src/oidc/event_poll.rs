@@ -38,8 +38,6 @@ pub enum PollError {
 
 /// How many events an answer may bring.
 const MAX_EVENTS: usize = 50;
-/// How long a transmitter may wait for an event, which is no failure.
-const LONG_POLL: Duration = Duration::from_secs(60);
 
 impl PollReport {
     /// Whether there is nothing to report.
@@ -54,12 +52,18 @@ impl Provider {
         self.settings.event_poll.is_some()
     }
 
-    /// Reports what became of earlier events, and asks for more: at once, or when there are any.
+    /// Reports what became of earlier events, and asks for more: at once, or when there are any. `None`: the transmitter was asked to wait,
+    /// and has said nothing until the `deadline`. That is no failure by itself: it may wait for longer.
     ///
     /// # Errors
     /// Whether the report arrived is not known.
-    pub async fn poll_for_events(&self, report: &PollReport, wait: bool) -> Result<Polled, PollError> {
-        let Some(settings) = &self.settings.event_poll else { return Ok(Polled::default()) };
+    pub async fn poll_for_events(
+        &self,
+        report: &PollReport,
+        wait: bool,
+        deadline: Duration,
+    ) -> Result<Option<Polled>, PollError> {
+        let Some(settings) = &self.settings.event_poll else { return Ok(None) };
         let mut request = Request::post(settings.url.as_str())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json");
@@ -68,16 +72,15 @@ impl Provider {
         }
         let body = Full::new(Bytes::from(body(report, wait).to_string()));
         let request = request.body(body).map_err(|_| PollError::Failed("its token is no header's value".to_owned()))?;
-        let response = match self.http.send(request, LONG_POLL).await {
+        let response = match self.http.send(request, deadline).await {
             Ok(response) => response,
-            // There was no event.
-            Err(FetchError::TimedOut(_)) if wait => return Ok(Polled::default()),
+            Err(FetchError::TimedOut(_)) if wait => return Ok(None),
             Err(error) => return Err(PollError::Failed(causes(&error))),
         };
         if !response.status.is_success() {
             return Err(PollError::Failed(format!("it answered status {}", response.status)));
         }
-        read(&response.body).ok_or_else(|| PollError::Failed("its answer is no JSON object with sets".to_owned()))
+        read(&response.body).map(Some).ok_or_else(|| PollError::Failed("its answer is no JSON object with sets".to_owned()))
     }
 }
 

@@ -40,9 +40,21 @@ pub enum EventDelivery<'a> {
         bearer: Option<&'a str>,
         /// The URL that the request came to.
         endpoint: &'a str,
+        /// The request's id, for the log.
+        request_id: &'a str,
     },
     /// It was polled for, at the stream of this provider (RFC 8936): no other's users are meant, and no secret is to be brought.
     Polled(&'a Arc<Provider>),
+}
+
+impl<'a> EventDelivery<'a> {
+    /// The id of the request by which it was pushed.
+    pub fn request_id(&self) -> Option<&'a str> {
+        match self {
+            Self::Pushed { request_id, .. } => Some(request_id),
+            Self::Polled(_) => None,
+        }
+    }
 }
 
 /// Why a security event is refused, by the codes of RFC 8935 section 2.4.

@@ -69,7 +69,7 @@ fn start_with_spans<W>(settings: &Settings, traced: &traces::TraceSettings, is_j
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let (layer, queue) = traces::queue(traced.sampler, traced.max_queue);
+    let (layer, queue) = traces::queue(traced.sampler, traced.max_queue, traced.max_attribute);
     let registry = tracing_subscriber::registry().with(AndSpans(settings.filter.layer()?));
     if is_json {
         registry.with(json(writer).map_event_format(|format| WithTraceIds(format, LineForm::Json))).with(layer).try_init()?;

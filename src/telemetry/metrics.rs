@@ -68,6 +68,11 @@ impl Metrics {
         self.0.providers.login(&self.1, outcome).inc();
     }
 
+    /// Counts a poll for security events that its transmitter has answered, or that has failed.
+    pub fn event_poll(&self, outcome: &'static str) {
+        self.0.providers.event_poll(&self.1, outcome).inc();
+    }
+
     /// Counts a renewal. `reason` is the provider's error code or one of our own words.
     pub fn renewal(&self, outcome: &'static str, reason: &str) {
         self.0.providers.renewal(&self.1, outcome, reason).inc();

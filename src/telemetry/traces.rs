@@ -21,7 +21,7 @@ pub use layer::{SpanLayer, SpanQueue, queue};
 pub(super) use log_format::{LineForm, WithTraceIds};
 pub use sampler::{Sampler, SamplerError};
 pub use settings::{Propagation, TraceSettings};
-pub use tracer::{RequestEnd, RequestFacts, RequestTrace, Tracer, end_forwarding, fail};
+pub use tracer::{RequestEnd, RequestFacts, RequestTrace, Tracer, end_forwarding, fail, name_upstream};
 
 /// The target of spans that are exported. At the level `TRACE`, which no filter of log lines asks for by itself.
 pub const SPANS: &str = "evergate::spans";

@@ -43,6 +43,8 @@ pub struct Stream {
     at_once: usize,
     /// The status of its answers, unless it is 200.
     status: Option<u16>,
+    /// It takes polls, and answers none.
+    is_silent: bool,
 }
 
 impl Transmitter {
@@ -105,6 +107,11 @@ impl Transmitter {
         self.queued.notify_waiters();
     }
 
+    /// Whether it takes polls and answers none.
+    pub fn be_silent(&self, is_silent: bool) {
+        self.stream().is_silent = is_silent;
+    }
+
     fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap()
     }
@@ -125,6 +132,9 @@ impl Transmitter {
                     stream.refused.insert(id.clone(), error.clone());
                 }
             }
+        }
+        if self.stream().is_silent {
+            return std::future::pending().await;
         }
         if waits {
             self.wait().await;

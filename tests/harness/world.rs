@@ -107,6 +107,7 @@ const QUICK: Timings = Timings {
     idle_refresh_interval: Duration::from_millis(500),
     revocation_interval: Duration::from_millis(250),
     event_poll_interval: Duration::from_millis(250),
+    event_poll_wait: Duration::from_secs(60),
     email_files_interval: Duration::from_millis(100),
     blocking_refresh_wait: Duration::from_secs(8),
     // Whoever waits for a store that comes back gets in, however slow the machine is.

@@ -117,6 +117,9 @@ async fn the_access_line_tells_the_route_the_user_the_upstream_s_time_and_why_a_
     visitor.send(http::Method::POST, "/upload", &[("content-type", "text/plain")], "twelve bytes").await;
     assert_eq!(line(world.upstream.last().header("x-request-id").unwrap())["http.request.body.size"], 12);
     assert!(users[0] == users[1] && users[0].len() == 16, "by a hash: {users:?}");
+    let own = visitor.get("/oauth2/sessions").await.text();
+    let own = line(own.split("Request ").nth(1).unwrap().split('<').next().unwrap());
+    assert_eq!((&own["http.route"], own["user.id"].as_str()), (&"endpoints".into(), Some(&*users[0])), "{own}");
     let refused = line(world.visitor().fetch("/app").await.json()["request_id"].as_str().unwrap());
     assert_eq!(
         (&refused["response"], &refused["reason"], &refused["http.route"]),

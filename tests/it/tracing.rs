@@ -104,6 +104,31 @@ async fn a_request_is_a_span_in_the_trace_of_a_trusted_proxy_and_its_app_is_told
 }
 
 #[tokio::test]
+async fn the_span_of_a_request_that_found_no_app_names_the_app_and_an_unknown_method_is_told_beside_it() {
+    let collector = Collector::start().await;
+    let routes = "[[route]]\npath = \"/\"\n[[route]]\npath = \"/gone\"\nupstream = \"http://127.0.0.1:1\"\n";
+    let world = traced(&collector).routes(|_| routes.to_owned()).start().await;
+    let process = world.process(None).await;
+    let visitor = signed_in(&world, &process).await;
+    let headers = [("traceparent", PARENT), ("sec-fetch-site", "same-origin")];
+    let path = format!("/gone/{}", "x".repeat(3000));
+    let failed = visitor.send(Method::from_bytes(b"PROPFIND").unwrap(), &path, &headers, "").await;
+    assert_eq!(failed.header("evergate-response"), "upstream_unreachable");
+    eventually("its own span is sent", async || collector.trace(TRACE).iter().any(|span| span.kind == SERVER)).await;
+    let spans = collector.trace(TRACE);
+    let server = spans.iter().find(|span| span.kind == SERVER).unwrap();
+    assert_eq!(server.name, "HTTP /gone");
+    assert_eq!(server.attributes["url.path"].len(), 1024, "a client does not choose how large a span is");
+    let forward = spans.iter().find(|span| span.kind == CLIENT && span.name == "HTTP").unwrap();
+    for span in [server, forward] {
+        let told = ["http.request.method", "http.request.method_original"].map(|name| span.attributes[name].as_str());
+        assert_eq!(told, ["_OTHER", "PROPFIND"]);
+    }
+    let told = ["server.address", "server.port", "error.type"].map(|name| forward.attributes[name].as_str());
+    assert_eq!(told, ["127.0.0.1", "1", "upstream_failed"]);
+}
+
+#[tokio::test]
 async fn the_wait_for_a_token_refresh_and_its_token_call_are_spans_of_the_request_that_began_it() {
     let collector = Collector::start().await;
     let world = traced(&collector).start().await;

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
+    ScimRequest,
     answer::ScimAnswer,
     documents,
     error::ScimError,
@@ -35,6 +36,7 @@ pub(super) struct Client {
     sign_out: SignOut,
     provider: Arc<Provider>,
     base: Arc<str>,
+    request_id: Arc<str>,
 }
 
 /// A change of a user.
@@ -49,9 +51,10 @@ pub(super) enum Change {
 }
 
 impl Client {
-    /// The client of a provider, of which `base` is the URL of `/scim/v2`.
-    pub(super) fn new(sign_out: &SignOut, provider: &Arc<Provider>, base: &str) -> Self {
-        Self { sign_out: sign_out.clone(), provider: Arc::clone(provider), base: base.into() }
+    /// The client of a provider, which sends this request.
+    pub(super) fn new(sign_out: &SignOut, provider: &Arc<Provider>, request: &ScimRequest<'_>) -> Self {
+        let (base, request_id) = (request.base.into(), request.id.into());
+        Self { sign_out: sign_out.clone(), provider: Arc::clone(provider), base, request_id }
     }
 
     /// A page of users.
@@ -131,13 +134,18 @@ impl Client {
             stored = self.save(&stored, &after).await?;
         }
         if was_active != is_active {
-            tracing::info!(scim.user = id, active = is_active, "a SCIM client has changed whether a user is active");
+            tracing::info!(
+                request.id = &*self.request_id,
+                scim.user = id,
+                active = is_active,
+                "a SCIM client has changed whether a user is active"
+            );
         }
         match change {
             Change::Replace(_) | Change::Patch(_) => Ok(ScimAnswer::Found(self.render(&stored)?)),
             Change::Delete => match self.sign_out.store.delete_scim_user(&stored).await? {
                 ScimDeleted::Deleted => {
-                    tracing::info!(scim.user = id, "a SCIM client has deleted a user");
+                    tracing::info!(request.id = &*self.request_id, scim.user = id, "a SCIM client has deleted a user");
                     Ok(ScimAnswer::Deleted)
                 }
                 ScimDeleted::Changed => Err(ScimError::Unfinished),

@@ -41,6 +41,8 @@ const RENEWAL_OUTCOMES: [(&str, &str); 23] = [
     ("ambiguous", "status_5xx"),
     ("ambiguous", "outcome_unknown"),
 ];
+/// What becomes of a poll for security events.
+const EVENT_POLL_OUTCOMES: [&str; 2] = ["answered", "failed"];
 /// The calls to the provider that are timed.
 const PROVIDER_CALLS: [&str; 4] = ["code", "refresh", "introspection", "exchange"];
 
@@ -58,7 +60,7 @@ impl EncodeLabelSet for ProviderLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Login {
+struct ProviderOutcome {
     #[prometheus(flatten)]
     provider: ProviderLabel,
     outcome: &'static str,
@@ -83,9 +85,10 @@ struct Call {
 #[derive(Debug)]
 pub(super) struct ProviderMetrics {
     names: Vec<Arc<str>>,
-    logins: Family<Login, Counter>,
+    logins: Family<ProviderOutcome, Counter>,
     renewals: Family<Renewal, Counter>,
     calls: Family<Call, Histogram, fn() -> Histogram>,
+    event_polls: Family<ProviderOutcome, Counter>,
     pub(super) ready: Family<ProviderLabel, Gauge>,
     pub(super) outage: Family<ProviderLabel, Gauge>,
     pub(super) client_config_error: Family<ProviderLabel, Gauge>,
@@ -99,6 +102,7 @@ impl ProviderMetrics {
             logins: Family::default(),
             renewals: Family::default(),
             calls: Family::new_with_constructor(seconds as fn() -> Histogram),
+            event_polls: Family::default(),
             ready: Family::default(),
             outage: Family::default(),
             client_config_error: Family::default(),
@@ -106,10 +110,13 @@ impl ProviderMetrics {
         // An alert on a rate needs the zero before the first event.
         for provider in this.labels() {
             for outcome in LOGIN_OUTCOMES {
-                drop(this.logins.get_or_create(&Login { provider: provider.clone(), outcome }));
+                drop(this.logins.get_or_create(&ProviderOutcome { provider: provider.clone(), outcome }));
             }
             for (outcome, reason) in RENEWAL_OUTCOMES {
                 drop(this.renewals.get_or_create(&Renewal { provider: provider.clone(), outcome, reason: reason.to_owned() }));
+            }
+            for outcome in EVENT_POLL_OUTCOMES {
+                drop(this.event_polls.get_or_create(&ProviderOutcome { provider: provider.clone(), outcome }));
             }
             for call in PROVIDER_CALLS {
                 drop(this.calls.get_or_create(&Call { provider: provider.clone(), call }));
@@ -118,6 +125,11 @@ impl ProviderMetrics {
         registry.register("logins", "Login attempts that returned, by outcome", this.logins.clone());
         registry.register("renewals", "Renewals by outcome class and reason", this.renewals.clone());
         registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, this.calls.clone());
+        registry.register(
+            "event_polls",
+            "Polls for security events, by what became of them; one that its transmitter held until its end is none of them",
+            this.event_polls.clone(),
+        );
         this.register_gauge(registry, "provider_ready", "Whether discovery has succeeded", &this.ready);
         this.register_gauge(
             registry,
@@ -160,7 +172,11 @@ impl ProviderMetrics {
     }
 
     pub(super) fn login(&self, provider: &ProviderLabel, outcome: &'static str) -> Counter {
-        self.logins.get_or_create(&Login { provider: provider.clone(), outcome }).clone()
+        self.logins.get_or_create(&ProviderOutcome { provider: provider.clone(), outcome }).clone()
+    }
+
+    pub(super) fn event_poll(&self, provider: &ProviderLabel, outcome: &'static str) -> Counter {
+        self.event_polls.get_or_create(&ProviderOutcome { provider: provider.clone(), outcome }).clone()
     }
 
     pub(super) fn renewal(&self, provider: &ProviderLabel, outcome: &'static str, reason: &str) -> Counter {

@@ -53,6 +53,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long the last spans may take to be sent at the end.
 pub const LAST_EXPORT: Duration = Duration::from_secs(5);
+/// How large an export is at most, in bytes: a collector takes 20 MiB by default, and some services less (gRPC's 4 MiB).
+const MAX_EXPORT: usize = 2 * 1024 * 1024;
 /// No more of a response is read.
 const MAX_RESPONSE: usize = 64 * 1024;
 
@@ -71,7 +73,7 @@ impl Exporter {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(self.settings.max_batch);
         while stop.run_until_cancelled(self.fill(&mut batch)).await.is_some_and(|is_open| is_open) {
-            let sent = stop.run_until_cancelled(self.export_with_retry(&batch)).await;
+            let sent = stop.run_until_cancelled(self.export_in_parts(&batch)).await;
             if sent.is_none() {
                 break;
             }
@@ -81,7 +83,7 @@ impl Exporter {
         let rest = async {
             loop {
                 if !batch.is_empty() {
-                    self.export_with_retry(&batch).await;
+                    self.export_in_parts(&batch).await;
                     batch.clear();
                 }
                 if self.queue.receiver.recv_many(&mut batch, self.settings.max_batch).await == 0 {
@@ -110,7 +112,14 @@ impl Exporter {
         true
     }
 
-    /// Sends a batch, again if the collector may take it later; or else drops it.
+    /// Sends a batch in parts that a collector takes.
+    async fn export_in_parts(&mut self, batch: &[FinishedSpan]) {
+        for part in parts(batch) {
+            self.export_with_retry(part).await;
+        }
+    }
+
+    /// Sends a part of a batch, again if the collector may take it later; or else drops it.
     async fn export_with_retry(&mut self, batch: &[FinishedSpan]) {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
@@ -190,6 +199,24 @@ impl NotExported {
     }
 }
 
+/// A batch in parts of which none is too large, but for a span that is so by itself.
+fn parts(batch: &[FinishedSpan]) -> Vec<&[FinishedSpan]> {
+    let (mut parts, mut rest, mut size) = (Vec::new(), batch, 0);
+    let mut count = 0;
+    for span in batch {
+        if count > 0 && size + span.size() > MAX_EXPORT {
+            let (part, others) = rest.split_at(count);
+            parts.push(part);
+            (rest, count, size) = (others, 0, 0);
+        }
+        (count, size) = (count + 1, size + span.size());
+    }
+    if !rest.is_empty() {
+        parts.push(rest);
+    }
+    parts
+}
+
 fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
@@ -198,4 +225,30 @@ fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
 fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::traces::recording::{AttributeValue, Recording};
+
+    #[test]
+    fn no_export_is_larger_than_collectors_take() {
+        let span = |length: usize| {
+            let mut span = Recording::begin("GET /", length).finish();
+            span.attributes.push(("url.path", AttributeValue::Text("x".repeat(length))));
+            span
+        };
+        let sizes = |lengths: &[usize]| {
+            let batch: Vec<_> = lengths.iter().map(|length| span(*length)).collect();
+            let found: Vec<_> = parts(&batch).into_iter().map(<[FinishedSpan]>::len).collect();
+            assert_eq!(found.iter().sum::<usize>(), batch.len(), "none is left out");
+            found
+        };
+        assert_eq!(sizes(&[]), Vec::<usize>::new());
+        assert_eq!(sizes(&[10; 512]), [512]);
+        assert_eq!(sizes(&[1024 * 1024; 4]), [1; 4]);
+        assert_eq!(sizes(&[900_000; 5]), [2, 2, 1]);
+        assert_eq!(sizes(&[10, 3 * 1024 * 1024, 10]), [1, 1, 1], "one that is too large goes by itself");
+    }
 }

@@ -23,6 +23,8 @@ use crate::secret::random;
 #[derive(Debug)]
 pub struct SpanLayer {
     sampler: Sampler,
+    /// How many characters of an attribute are kept.
+    max_attribute: usize,
     sender: mpsc::Sender<FinishedSpan>,
     dropped: Arc<AtomicU64>,
 }
@@ -34,17 +36,17 @@ pub struct SpanQueue {
     pub(super) dropped: Arc<AtomicU64>,
 }
 
-/// A layer, and the queue that it fills.
-pub fn queue(sampler: Sampler, max: usize) -> (SpanLayer, SpanQueue) {
+/// A layer that keeps so many characters of an attribute, and the queue that it fills, of `max` spans at most.
+pub fn queue(sampler: Sampler, max: usize, max_attribute: usize) -> (SpanLayer, SpanQueue) {
     let (sender, receiver) = mpsc::channel(max);
     let dropped = Arc::new(AtomicU64::new(0));
-    (SpanLayer { sampler, sender, dropped: Arc::clone(&dropped) }, SpanQueue { receiver, dropped })
+    (SpanLayer { sampler, max_attribute, sender, dropped: Arc::clone(&dropped) }, SpanQueue { receiver, dropped })
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
         let Some(span) = context.span(id).filter(|span| span.metadata().target() == SPANS) else { return };
-        let mut recording = Recording::begin(attributes.metadata().name());
+        let mut recording = Recording::begin(attributes.metadata().name(), self.max_attribute);
         attributes.record(&mut recording);
         if recording.trace_id == 0 {
             let around = span.parent().and_then(|parent| ids(&parent));
@@ -104,13 +106,13 @@ mod tests {
     use tracing_subscriber::{fmt, layer::SubscriberExt};
 
     use super::*;
-    use crate::telemetry::traces::{LineForm, WithTraceIds};
+    use crate::telemetry::traces::{LineForm, WithTraceIds, recording::AttributeValue};
 
     const ALL: Sampler = Sampler { follows_parent: true, ratio: 1.0 };
 
     /// The spans that are sent of what this does.
     fn recorded(sampler: Sampler, max: usize, run: impl FnOnce()) -> (Vec<FinishedSpan>, u64) {
-        let (layer, mut queue) = queue(sampler, max);
+        let (layer, mut queue) = queue(sampler, max, 8);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), run);
         let mut spans = Vec::new();
         while let Ok(span) = queue.receiver.try_recv() {
@@ -140,6 +142,17 @@ mod tests {
         assert!(outer.trace_id != 0 && outer.parent_id == 0 && inner.span_id != outer.span_id);
         assert!(inner.is_failed && !outer.is_failed && outer.ended_at >= inner.ended_at && inner.ended_at >= inner.started_at);
         assert_eq!(outer.attributes.len(), 2, "{outer:?}");
+    }
+
+    #[test]
+    fn of_a_long_attribute_so_many_characters_are_kept() {
+        let (spans, _) = recorded(ALL, 8, || {
+            let span = tracing::trace_span!(target: SPANS, "r", otel.root = true, url.path = "/äöüäöüäöü", later = tracing::field::Empty);
+            span.record("later", "short");
+            span.record("later", tracing::field::debug("a much longer text"));
+        });
+        let texts: Vec<_> = spans[0].attributes.iter().map(|(_, value)| value.clone()).collect();
+        assert_eq!(texts, [AttributeValue::Text("/äöüäöüä".to_owned()), AttributeValue::Text("\"a much ".to_owned())]);
     }
 
     #[test]
@@ -202,7 +215,7 @@ mod tests {
         let writer = written.clone();
         let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
         let lines = lines.with_writer(move || writer.clone()).map_event_format(|format| WithTraceIds(format, LineForm::Json));
-        let (layer, _queue) = queue(ALL, 8);
+        let (layer, _queue) = queue(ALL, 8, 64);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines).with(layer), || {
             tracing::info!("without");
             let span = tracing::trace_span!(target: SPANS, "r", otel.trace_id = 7_u128, otel.span_id = 8_u64);

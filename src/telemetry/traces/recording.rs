@@ -15,6 +15,10 @@ const SAMPLED: &str = "otel.sampled";
 const STATE: &str = "otel.state";
 const FAILED: &str = "otel.failed";
 
+/// About how many bytes a span has besides its texts, and an attribute besides its name and its text.
+const SPAN_FRAME: usize = 96;
+const ATTRIBUTE_FRAME: usize = 16;
+
 /// What an attribute says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum AttributeValue {
@@ -46,6 +50,8 @@ pub(super) struct Recording {
     pub(super) state: String,
     pub(super) is_failed: bool,
     pub(super) attributes: Vec<(&'static str, AttributeValue)>,
+    /// How many characters of an attribute are kept.
+    max_attribute: usize,
     started_at: SystemTime,
     started: Instant,
     /// When it was last left, which is its end: a span stays open in memory for as long as one of its parts does.
@@ -69,7 +75,7 @@ pub(super) struct FinishedSpan {
 
 impl Recording {
     #[expect(clippy::disallowed_methods, reason = "a span's times are reported, and nothing is decided by them")]
-    pub(super) fn begin(name: &str) -> Self {
+    pub(super) fn begin(name: &str, max_attribute: usize) -> Self {
         Self {
             name: name.to_owned(),
             kind: SpanKind::Internal,
@@ -81,6 +87,7 @@ impl Recording {
             state: String::new(),
             is_failed: false,
             attributes: Vec::new(),
+            max_attribute,
             started_at: SystemTime::now(),
             started: Instant::now(),
             left: None,
@@ -110,12 +117,32 @@ impl Recording {
         }
     }
 
-    fn set(&mut self, field: &Field, value: AttributeValue) {
+    fn set(&mut self, field: &Field, mut value: AttributeValue) {
         let name = field.name();
+        if let AttributeValue::Text(text) = &mut value
+            && let Some((end, _)) = text.char_indices().nth(self.max_attribute)
+        {
+            text.truncate(end);
+        }
         match self.attributes.iter_mut().find(|(known, _)| *known == name) {
             Some((_, before)) => *before = value,
             None => self.attributes.push((name, value)),
         }
+    }
+}
+
+impl FinishedSpan {
+    /// About how many bytes it is when it is sent.
+    pub(super) fn size(&self) -> usize {
+        let length = |(name, value): &(&'static str, AttributeValue)| {
+            name.len()
+                + match value {
+                    AttributeValue::Text(text) => text.len(),
+                    AttributeValue::Number(_) | AttributeValue::Flag(_) => 0,
+                }
+                + ATTRIBUTE_FRAME
+        };
+        SPAN_FRAME + self.name.len() + self.state.len() + self.attributes.iter().map(length).sum::<usize>()
     }
 }
 

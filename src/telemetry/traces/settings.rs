@@ -31,6 +31,8 @@ pub struct TraceSettings {
     pub max_queue: usize,
     /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`: how many are sent at once.
     pub max_batch: usize,
+    /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`: how many characters of an attribute are kept. Clients choose how long a path is.
+    pub max_attribute: usize,
     /// `OTEL_BSP_SCHEDULE_DELAY`: how long a span waits for others.
     pub delay: Duration,
 }

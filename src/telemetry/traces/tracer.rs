@@ -91,7 +91,7 @@ impl Tracer {
             target: SPANS,
             parent: None,
             "request",
-            otel.name = method,
+            otel.name = span_name(facts.method),
             otel.kind = "server",
             otel.trace_id = context.trace_id,
             otel.span_id = context.span_id,
@@ -100,6 +100,7 @@ impl Tracer {
             otel.state = context.state.as_ref().and_then(|state| state.to_str().ok()),
             otel.failed = Empty,
             http.request.method = method,
+            http.request.method_original = original_method(facts.method),
             url.path = facts.path,
             url.scheme = facts.scheme,
             server.address = facts.host,
@@ -119,8 +120,8 @@ impl Tracer {
 
 impl RequestTrace {
     /// Begins the span of the request's way to an app, which is told of it in the headers.
-    pub fn begin_forwarding(&self, method: &Method, headers: &mut HeaderMap) -> Span {
-        let method = method_name(method);
+    pub fn begin_forwarding(&self, request_method: &Method, headers: &mut HeaderMap) -> Span {
+        let method = method_name(request_method);
         let context = TraceContext { span_id: new_span_id(), parent_id: Some(self.context.span_id), ..self.context.clone() };
         if self.propagation == Propagation::TraceContext {
             context.write(headers);
@@ -129,7 +130,7 @@ impl RequestTrace {
             target: SPANS,
             parent: &self.span,
             "forward",
-            otel.name = method,
+            otel.name = span_name(request_method),
             otel.kind = "client",
             otel.trace_id = context.trace_id,
             otel.span_id = context.span_id,
@@ -137,6 +138,7 @@ impl RequestTrace {
             otel.sampled = context.is_sampled,
             otel.failed = Empty,
             http.request.method = method,
+            http.request.method_original = original_method(request_method),
             server.address = Empty,
             server.port = Empty,
             http.response.status_code = Empty,
@@ -148,7 +150,7 @@ impl RequestTrace {
     pub fn end(&self, method: &Method, end: RequestEnd<'_>) {
         let span = &self.span;
         if let Some(route) = end.route {
-            span.record("otel.name", format!("{} {route}", method_name(method)));
+            span.record("otel.name", format!("{} {route}", span_name(method)));
             span.record("http.route", route);
         }
         span.record("http.response.status_code", end.status);
@@ -162,12 +164,16 @@ impl RequestTrace {
     }
 }
 
-/// Says how the request's way to an app ended.
-pub fn end_forwarding(span: &Span, host: &str, port: Option<u16>, status: u16) {
+/// Says which upstream a request went to, or was to go to.
+pub fn name_upstream(span: &Span, host: &str, port: Option<u16>) {
     span.record("server.address", host);
     if let Some(port) = port {
         span.record("server.port", port);
     }
+}
+
+/// Says how the request's way to an app ended.
+pub fn end_forwarding(span: &Span, status: u16) {
     span.record("http.response.status_code", status);
     // Of a client's span, 4xx is a failure too.
     if status >= 400 {
@@ -196,12 +202,26 @@ fn grpc_failure(status: u32) -> Option<&'static str> {
     })
 }
 
+/// A method that is not known.
+const OTHER: &str = "_OTHER";
+
 /// The method, if it is one that is known: others could be any text.
 fn method_name(method: &Method) -> &str {
     match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
-        _ => "_OTHER",
+        _ => OTHER,
     }
+}
+
+/// What a span of this method is named by: one that is not known names none
+/// (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/#name>).
+fn span_name(method: &Method) -> &str {
+    Some(method_name(method)).filter(|name| *name != OTHER).unwrap_or("HTTP")
+}
+
+/// The method as it was sent, if it is none that is known.
+fn original_method(method: &Method) -> Option<&str> {
+    (method_name(method) == OTHER).then(|| method.as_str())
 }
 
 fn new_span_id() -> u64 {
@@ -274,6 +294,9 @@ mod tests {
 
     #[test]
     fn a_method_that_nobody_knows_names_no_span() {
-        assert_eq!([method_name(&Method::PATCH), method_name(&Method::from_bytes(b"SECRET").unwrap())], ["PATCH", "_OTHER"]);
+        let unknown = Method::from_bytes(b"PROPFIND").unwrap();
+        assert_eq!([method_name(&Method::PATCH), method_name(&unknown)], ["PATCH", "_OTHER"]);
+        assert_eq!([span_name(&Method::PATCH), span_name(&unknown)], ["PATCH", "HTTP"]);
+        assert_eq!([original_method(&Method::PATCH), original_method(&unknown)], [None, Some("PROPFIND")]);
     }
 }

@@ -98,6 +98,29 @@ async fn a_transmitter_that_fails_is_polled_again() {
 }
 
 #[tokio::test]
+async fn a_transmitter_that_takes_polls_and_says_nothing_has_failed_and_is_polled_again() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    transmitter.be_silent(true);
+    let world = polling(world(), &transmitter, clock);
+    let world = world.timed(|timings| timings.event_poll_wait = Duration::from_millis(200)).start().await;
+    let visitor = world.signed_in().await;
+    let failed = || world.metric(0, "evergate_event_polls_total");
+    eventually("it has failed", async || failed() >= 1.0).await;
+    assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 1, "not at each poll");
+    assert!(transmitter.polled().polls.len() >= 2, "it may wait for events, but not when it is asked to answer");
+    transmitter.queue("ann", disabled("ann@example.com"));
+    transmitter.be_silent(false);
+    eventually("the session has ended", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    eventually("the log says so", async || lines_with(&["security events are polled for again"]).len() == 1).await;
+}
+
+#[test]
+fn where_a_transmitter_does_not_wait_for_events_one_takes_effect_within_a_second() {
+    assert!(evergate::timings::Timings::default().event_poll_interval < Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn what_is_polled_at_one_provider_s_stream_ends_no_user_of_another_s() {
     let clock = Clock::manual();
     let transmitter = Transmitter::start(clock.clone()).await;
