@@ -81,7 +81,7 @@ impl Deprovisioning {
     /// [`ScimError`]. Unless it is of the store or the request may come again, nothing was changed.
     pub async fn scim(&self, provider: &Arc<Provider>, request: &ScimRequest<'_>) -> Result<ScimAnswer, ScimError> {
         let (kind, id) = parts(request.path);
-        let client = Client::new(&self.sign_out, provider, request);
+        let client = Client::new(&self.sign_out, provider, request.base, request.id);
         match (kind, id) {
             ("Users", None) => match request.method {
                 ScimMethod::Get => client.list(Query::parse(request.query)?).await,

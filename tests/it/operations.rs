@@ -134,6 +134,15 @@ async fn the_access_line_tells_the_route_the_user_the_upstream_s_time_and_why_a_
 }
 
 #[tokio::test]
+async fn the_access_line_of_a_request_that_found_no_app_names_the_app() {
+    let routes = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:1\"\n";
+    let world = World::build().routes(|_| routes.to_owned()).start().await;
+    let failed = world.signed_in().await.fetch("/").await;
+    let lines = lines_with(&["evergate::access", failed.json()["request_id"].as_str().unwrap()]);
+    assert!(lines[0].contains("\"upstream.address\":\"127.0.0.1:1\""), "{lines:?}");
+}
+
+#[tokio::test]
 async fn the_access_line_tells_host_and_port_apart() {
     let world = World::start().await;
     world.visitor().send(http::Method::GET, "/oauth2/healthz", &[("host", "[2001:db8::5e4]:3000")], "").await;

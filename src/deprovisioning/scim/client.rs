@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
-    ScimRequest,
     answer::ScimAnswer,
     documents,
     error::ScimError,
@@ -51,10 +50,9 @@ pub(super) enum Change {
 }
 
 impl Client {
-    /// The client of a provider, which sends this request.
-    pub(super) fn new(sign_out: &SignOut, provider: &Arc<Provider>, request: &ScimRequest<'_>) -> Self {
-        let (base, request_id) = (request.base.into(), request.id.into());
-        Self { sign_out: sign_out.clone(), provider: Arc::clone(provider), base, request_id }
+    /// The client of a provider, of which `base` is the URL of `/scim/v2`, and which sends the request with this id.
+    pub(super) fn new(sign_out: &SignOut, provider: &Arc<Provider>, base: &str, request_id: &str) -> Self {
+        Self { sign_out: sign_out.clone(), provider: Arc::clone(provider), base: base.into(), request_id: request_id.into() }
     }
 
     /// A page of users.
