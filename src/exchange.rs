@@ -27,7 +27,7 @@ use crate::{
 pub use auto_retry::{LIMIT as MAX_AUTO_RETRIES, cookie as auto_retry_cookie, delay as auto_retry_delay};
 pub use grpc::{Call, CallFailure, status as grpc_status};
 pub use kind::{RequestKind, is_not_a_page, is_of_a_program, is_own_form};
-pub use malformed::Malformed;
+pub use malformed::{Malformed, complete_target};
 pub use original::{Original, check_has_no_body};
 pub use request_id::RequestIds;
 

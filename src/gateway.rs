@@ -33,7 +33,7 @@ use crate::{
     address::Scheme,
     admission::{Admission, Admitted, NotAdmitted},
     endpoints::{self, Endpoints, Refused},
-    exchange::Exchange,
+    exchange::{Exchange, complete_target},
     forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     kept_posts::KeptPosts,
     policy::Permit,
@@ -133,7 +133,8 @@ impl Gateway {
     /// # Errors
     /// The upstream reset the request's stream, as the client is to see.
     pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, StreamReset> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        complete_target(&mut head);
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
         pending.trace.spans = self.begin_spans(&exchange, &head.headers);

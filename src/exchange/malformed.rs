@@ -1,7 +1,9 @@
 //! Heads that are refused before anybody asks where they lead: what two servers could read differently (HTTP request smuggling),
 //! and what is no request for a page.
 
-use http::{HeaderValue, Method, Version, header, request};
+use std::mem;
+
+use http::{HeaderValue, Uri, Version, header, request, uri::PathAndQuery};
 
 use super::Exchange;
 use crate::server::{MAX_HEAD_BYTES, MAX_HEADER_FIELDS};
@@ -24,7 +26,9 @@ impl Malformed {
     /// [`Malformed`].
     pub fn check(exchange: &Exchange, head: &request::Parts) -> Result<(), Self> {
         // Neither asks for a page, and both have been used to look behind proxies.
-        if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
+        // Some servers read methods without regard to case.
+        let method = exchange.method.as_str();
+        if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
             return Err(Self::Method);
         }
         if !is_plainly_framed(head) {
@@ -37,11 +41,27 @@ impl Malformed {
         if head.headers.len() > MAX_HEADER_FIELDS || length(head) > MAX_HEAD_BYTES {
             return Err(Self::TooLarge);
         }
-        if !head.uri.path().starts_with('/') {
+        // Not `Uri::path`, which has a slash of its own where the target has none.
+        if !head.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/')) {
             return Err(Self::Because("the request target is not a path"));
         }
         Ok(())
     }
+}
+
+/// Writes the slash that a URL as a request's target may leave out: `http://host?q` means `/?q` (RFC 9112 section 3.2.1). Over
+/// HTTP/2 the target is a path in any case (RFC 9113 section 8.3.1), and one without a slash is refused.
+pub fn complete_target(head: &mut request::Parts) {
+    if head.version == Version::HTTP_2 || head.uri.scheme().is_none() {
+        return;
+    }
+    let Some(query) = head.uri.path_and_query().map(PathAndQuery::as_str).filter(|target| target.starts_with('?')) else {
+        return;
+    };
+    let Ok(target) = PathAndQuery::try_from(format!("/{query}")) else { return };
+    let mut parts = mem::take(&mut head.uri).into_parts();
+    parts.path_and_query = Some(target);
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// How long the head would be in HTTP/1.1.

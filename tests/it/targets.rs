@@ -93,6 +93,35 @@ async fn what_cannot_be_read_in_two_ways_reaches_the_app_byte_for_byte_over_ever
 }
 
 #[tokio::test]
+async fn a_url_without_a_path_means_the_root_and_a_path_without_a_slash_is_none() {
+    let world = World::start().await;
+    let cookie = world.signed_in().await.cookie_header();
+    for (target, seen) in [("http://app.test?/private", "/?/private"), ("http://app.test?", "/?"), ("http://app.test", "/")] {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{target} {answer}");
+        assert_eq!(world.upstream.last().target, seen, "{target}");
+    }
+    let before = world.upstream.requests().len();
+    for target in ["?y", "?", "*"] {
+        let mut client = Frames::connect(world.address()).await;
+        client.ask(1, &cookie, target, &[]).await;
+        let answer = loop {
+            let next = client.next().await.expect("an answer");
+            if matches!(next.kind, frames::HEADERS | frames::RST_STREAM) {
+                break next;
+            }
+        };
+        // `:status: 400` of HPACK's table, or the stream's reset where no request is made of it.
+        assert!(answer.kind == frames::RST_STREAM || answer.payload[0] == 0x8c, "{target} {answer:?}");
+    }
+    assert_eq!(world.upstream.requests().len(), before);
+}
+
+#[tokio::test]
 async fn a_page_whose_address_has_such_bytes_is_come_back_to_after_a_login() {
     let world = World::start().await;
     let visitor = world.visitor();
