@@ -27,6 +27,9 @@ pub struct Timings {
     /// How far apart tabs of one browser come back from the provider at most for one of them to go on with the login of another, whose
     /// user nobody has asked: in a longer time a person can log in as somebody else.
     pub tabs_apart: Duration,
+    /// A connection to an app (HTTP/1.1) has been idle for so long before it bears another request: what the app sends meanwhile is
+    /// no response to that.
+    pub upstream_min_idle: Duration,
     /// How long a gateway that stops reports itself unready before it accepts no more connections, so that load balancers
     /// notice in time.
     pub unready_before_stop: Duration,
@@ -45,6 +48,7 @@ impl Default for Timings {
             blocking_refresh_wait: Duration::from_secs(8),
             login_store_wait: Duration::from_secs(5),
             tabs_apart: Duration::from_secs(2),
+            upstream_min_idle: Duration::from_millis(1),
             unready_before_stop: Duration::from_millis(500),
         }
     }

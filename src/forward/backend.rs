@@ -1,8 +1,11 @@
 //! A route's target with the connections to its upstreams.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use http::{
@@ -11,6 +14,7 @@ use http::{
 };
 
 use super::{
+    edits::Edits,
     error::ForwardError,
     forwarding_headers,
     guards::RequestSlot,
@@ -35,6 +39,8 @@ pub(super) struct Backend {
     cookies: Cookies,
     clients: Vec<UpstreamClient>,
     templated: Option<TemplatedClients>,
+    /// The edits of responses' headers, if there are any, for trailers.
+    trailer_edits: Option<Arc<Edits>>,
     next: AtomicUsize,
 }
 
@@ -42,11 +48,12 @@ pub(super) struct Backend {
 pub(super) type Sent = (Reply, Authority, Option<RequestSlot>);
 
 impl Backend {
-    pub(super) fn new(target: Target, tls: &rustls::ClientConfig, cookies: Cookies) -> Self {
+    pub(super) fn new(target: Target, connections: (&rustls::ClientConfig, Duration), cookies: Cookies) -> Self {
         let any = AllowedAddresses::Any;
-        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, tls, &any)).collect();
-        let templated = target.template.clone().map(|template| TemplatedClients::new(template, tls));
-        Self { target, cookies, clients, templated, next: AtomicUsize::new(0) }
+        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, connections, &any)).collect();
+        let templated = target.template.clone().map(|template| TemplatedClients::new(template, connections));
+        let trailer_edits = (!target.answer_edits.is_empty()).then(|| Arc::new(target.answer_edits.clone()));
+        Self { target, cookies, clients, templated, trailer_edits, next: AtomicUsize::new(0) }
     }
 
     /// Removes from a request's headers what is not for the upstream, and returns the lines that are added to them.
@@ -176,10 +183,15 @@ impl Backend {
         self.target.answer_edits.apply(headers);
     }
 
+    /// What is done to a response's trailers, which come after its head was cleaned.
+    pub(super) fn trailer_edits(&self) -> Option<Arc<Edits>> {
+        self.trailer_edits.clone()
+    }
+
     /// Hands on an interim response, but for 100, which is between Evergate and the upstream: the client gets one of ours when
-    /// its body is wanted.
+    /// its body is wanted. HTTP/2 has no 101 (RFC 9113 section 8.6), and HTTP/1.1 does not take it for an interim one.
     pub(super) fn hand_on_interim(&self, mut response: Response<()>, hand_on: &(dyn Fn(Response<()>) + Send + Sync)) {
-        if response.status() == StatusCode::CONTINUE {
+        if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
         self.clean_response(response.headers_mut());

@@ -16,9 +16,22 @@ pub struct Edits {
 impl Edits {
     /// Applies the edits.
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        if self.remove.is_empty() && self.set.is_empty() {
+        if self.is_empty() {
             return;
         }
+        self.remove_named(headers);
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// Whether nothing is edited.
+    pub(super) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty()
+    }
+
+    /// Removes what is removed or set from trailers, of which nothing is set.
+    pub(super) fn remove_named(&self, headers: &mut HeaderMap) {
         let is_named = |name: &HeaderName| {
             let mut named = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
             named.any(|own| header_names::are_equivalent(own.as_str(), name.as_str()))
@@ -26,9 +39,6 @@ impl Edits {
         let named: Vec<HeaderName> = headers.keys().filter(|name| is_named(name)).cloned().collect();
         for name in named {
             headers.remove(name);
-        }
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Forwards permitted requests.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use base64::prelude::*;
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
     uri::{Authority, PathAndQuery},
 };
-use hyper::upgrade::OnUpgrade;
+use hyper::{body::Body, upgrade::OnUpgrade};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -17,13 +17,13 @@ use super::{
     drain::Drain,
     error::ForwardError,
     guards::{RequestGuards, RequestSlot},
-    hop_by_hop::Upgrade,
+    hop_by_hop::{self, Upgrade},
     http1::{Connection, InterimHandler},
     injection::Injection,
     outgoing::Outgoing,
     reply::Reply,
     request_body::{ClientBody, RequestBody},
-    response_body::{ResponseBody, UpstreamBody},
+    response_body::{BodyEnds, ResponseBody, UpstreamBody},
     target::{Protocol, Target},
     tunnel::Tunnel,
     upstream::SendMode,
@@ -93,9 +93,15 @@ struct ClientUpgrade {
 
 impl Forwarder {
     /// A forwarder to `targets`, each with its TLS, which get no cookies of ours. Its tunnels run on `tasks` and end with the
-    /// `drain`.
-    pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, cookies: &Cookies, tasks: TaskTracker, drain: Drain) -> Self {
-        let backends = targets.into_iter().map(|(target, tls)| Backend::new(target, &tls, cookies.clone())).collect();
+    /// `drain`. No connection of HTTP/1.1 is used again before it has been idle for `min_idle`.
+    pub fn new(
+        targets: Vec<(Target, rustls::ClientConfig)>,
+        cookies: &Cookies,
+        tasks: TaskTracker,
+        drain: Drain,
+        min_idle: Duration,
+    ) -> Self {
+        let backends = targets.into_iter().map(|(target, tls)| Backend::new(target, (&tls, min_idle), cookies.clone())).collect();
         Self { backends, tasks, drain }
     }
 
@@ -192,11 +198,20 @@ impl Forwarder {
             return Err(ForwardError::UnexpectedUpgrade);
         }
         backend.clean_response(response.headers_mut());
+        let has_no_content = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if has_no_content && !response.body().is_end_stream() {
+            *response.body_mut() = UpstreamBody::Empty;
+        }
+        if response.status() == StatusCode::NO_CONTENT {
+            // RFC 9110 section 8.6. Clients of HTTP/2 take it for a broken stream.
+            hop_by_hop::remove_framing(response.headers_mut());
+        }
         let timeouts = BodyTimeouts { idle: backend.target.timeouts.idle, total: backend.target.timeouts.total };
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_event_stream = content_type.is_some_and(|content_type| content_type.as_bytes().starts_with(EVENT_STREAM));
         let scheduled_end = is_event_stream.then(|| self.drain.schedule_end());
-        Ok(response.map(|body| ResponseBody::new(body, guards, slot, scheduled_end, timeouts)))
+        let ends = BodyEnds { scheduled_end, timeouts };
+        Ok(response.map(|body| ResponseBody::new(body, backend.trailer_edits(), guards, slot, ends)))
     }
 
     /// Upgrades the client's side of the connection as well, and joins the two.

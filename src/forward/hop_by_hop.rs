@@ -38,9 +38,34 @@ pub(super) fn remove(headers: &mut HeaderMap) {
 
 /// Removes hop-by-hop headers from a response, but for the announcement of its trailers, and the mark of Evergate's own responses.
 pub(super) fn remove_from_response(headers: &mut HeaderMap) {
-    remove_all(headers, |name| {
-        (is_hop_by_hop(name) && *name != header::TRAILER) || *name == RESPONSE_MARK || *name == OLD_RESPONSE_MARK
-    });
+    remove_all(headers, |name| (is_hop_by_hop(name) && *name != header::TRAILER) || is_mark(name));
+}
+
+/// Removes from a response's trailers what may stand in a head alone (RFC 9110 section 6.5.1), or not even there. HTTP/2 takes no
+/// hop-by-hop field in trailers (RFC 9113 section 8.2.2), and some clients merge trailers into the head.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    remove_all(trailers, |name| is_framing_header(name) || is_for_a_head_alone(name) || is_mark(name));
+    // A field of trailers as well as of requests.
+    trailers.remove(header::TE);
+}
+
+/// Whether a field of a response's head is none of its trailers, as hyper has it towards clients of HTTP/1.1.
+fn is_for_a_head_alone(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONTENT_ENCODING
+            | header::CONTENT_RANGE
+            | header::CONTENT_TYPE
+            | header::MAX_FORWARDS
+            | header::SET_COOKIE
+    )
+}
+
+/// Whether a field marks Evergate's own responses.
+fn is_mark(name: &HeaderName) -> bool {
+    *name == RESPONSE_MARK || *name == OLD_RESPONSE_MARK
 }
 
 /// Removes what speaks of a body from a response that has none.
@@ -173,6 +198,30 @@ mod tests {
             headers(&[("connection", "host, content-length, cookie"), ("host", "h"), ("content-length", "3"), ("cookie", "a=b")]);
         remove(&mut map);
         assert_eq!(map, headers(&[("host", "h"), ("content-length", "3"), ("cookie", "a=b")]));
+    }
+
+    #[test]
+    fn trailers_have_nothing_that_belongs_to_a_head() {
+        let mut trailers = headers(&[
+            ("x-sum", "1"),
+            ("grpc-status", "0"),
+            ("connection", "x-listed"),
+            ("x-listed", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("content-length", "5"),
+            ("content-type", "text/html"),
+            ("host", "evil"),
+            ("set-cookie", "evergate_session=evil"),
+            ("evergate-response", "signed_in"),
+            ("evergate-answer", "signed_in"),
+        ]);
+        clean_trailers(&mut trailers);
+        assert_eq!(trailers, headers(&[("x-sum", "1"), ("grpc-status", "0")]));
     }
 
     #[test]

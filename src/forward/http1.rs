@@ -30,11 +30,12 @@ mod transport;
 pub use connection::Connection;
 pub use error::{BoxError, Http1Error};
 pub use exchange::{Http1Reply, InterimHandler, SendError, send_request};
-pub use idle_pool::IdlePool;
+pub use idle_pool::{IdlePool, OnClose};
 pub use limits::{MAX_FIELDS, MAX_HEAD_BYTES};
 pub use request::OutgoingRequest;
 pub use request_writer::RequestWriter;
 pub use response_body::Http1ResponseBody;
+pub use response_head::content_length;
 pub use transport::{AsyncStream, Transport};
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 //!
 //! The upstream may close an idle connection in the moment in which a request goes out on it. Whatever the request is, it is sent
 //! on another one if nothing of it was sent; a safe one without a body also if it was, once, when the connection ended before the
-//! first byte of a response.
+//! first byte of a response. Any other goes over a new connection while the upstream is known to close idle ones unannounced.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    address::Address,
     connect::Connector,
     error::ForwardError,
-    http1::{BoxError, Connection, Http1Error, Http1Reply, IdlePool, InterimHandler, RequestWriter, SendError, send_request},
+    http1::{
+        BoxError, Connection, Http1Error, Http1Reply, IdlePool, InterimHandler, OnClose, RequestWriter, SendError, send_request,
+    },
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
     response_body::UpstreamBody,
@@ -23,8 +26,9 @@ pub(super) struct Http1Client {
 }
 
 impl Http1Client {
-    pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, idle: IdlePool::with_reaper() }
+    /// A client of the upstream at `address`, none of whose connections is used again before it has been idle for `min_idle`.
+    pub(super) fn new(connector: Connector, address: &Address, min_idle: Duration) -> Self {
+        Self { connector, idle: IdlePool::with_reaper(address.to_string(), min_idle) }
     }
 
     /// Sends a request. The head of its response must come within `head_timeout` from when all of it was sent.
@@ -35,13 +39,18 @@ impl Http1Client {
         interim: InterimHandler<'_>,
     ) -> Result<Reply, Undelivered> {
         let is_repeated = outgoing.is_repeated;
+        let on_close = if outgoing.may_be_repeated() { OnClose::Repeat } else { OnClose::Lose };
         let mut writer = RequestWriter::new(outgoing);
         // What is repeated goes over a new connection: another idle one may be as dead as the first.
-        while !is_repeated && let Some(connection) = self.idle.checkout() {
+        while !is_repeated && let Some(connection) = self.idle.checkout(on_close) {
             match send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await {
                 // The connection was just being closed.
-                Err(SendError::Unsent(unsent, _)) => writer = unsent,
+                Err(SendError::Unsent(unsent, _)) => {
+                    self.idle.note_early_close();
+                    writer = unsent;
+                }
                 Err(SendError::Unanswered(unanswered, error)) => {
+                    self.idle.note_early_close();
                     let Some(repeated) = unanswered.into_request().and_then(Outgoing::repeat) else {
                         return Err(ForwardError::Broken(error.into()).into());
                     };

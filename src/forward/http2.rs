@@ -14,7 +14,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
+use h2::{
+    Reason,
+    client::{ResponseFuture, SendRequest},
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request};
 use hyper::body::Body;
 use tokio::time::{Instant, Sleep};
@@ -22,7 +25,7 @@ use tokio::time::{Instant, Sleep};
 use super::{
     connect::Connector,
     error::ForwardError,
-    http1,
+    http1::{self, InterimHandler},
     http2_failure::Http2Failure,
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
@@ -63,11 +66,16 @@ impl Http2Client {
 
     /// Sends a request. The upstream may keep it waiting for no longer than `head_timeout`: between two pieces that it takes of the
     /// request, and for the head of its response.
-    pub(super) async fn send(&self, outgoing: Box<Outgoing>, head_timeout: Option<Duration>) -> Result<Reply, Undelivered> {
-        match self.send_once(outgoing, head_timeout).await {
+    pub(super) async fn send(
+        &self,
+        outgoing: Box<Outgoing>,
+        head_timeout: Option<Duration>,
+        interim: InterimHandler<'_>,
+    ) -> Result<Reply, Undelivered> {
+        match self.send_once(outgoing, head_timeout, interim).await {
             // A connection that has ended is made anew. One that is just being left, or takes no more, is not tried again.
             Err(Undelivered { error: ForwardError::Broken(_) | ForwardError::Reset(_), outgoing: Some(again) }) => {
-                self.send_once(again, head_timeout).await
+                self.send_once(again, head_timeout, interim).await
             }
             sent => sent,
         }
@@ -75,26 +83,34 @@ impl Http2Client {
 
     /// Sends on one of the connections. The request comes back if nothing was done about it, or if it may be sent once more
     /// whatever was done.
-    async fn send_once(&self, outgoing: Box<Outgoing>, head_timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+    async fn send_once(
+        &self,
+        outgoing: Box<Outgoing>,
+        head_timeout: Option<Duration>,
+        interim: InterimHandler<'_>,
+    ) -> Result<Reply, Undelivered> {
         let Sent { place, response, upload, copy } = self.begin(outgoing).await?;
-        let mut waiting = AwaitingHead { response, upload, wait: Wait::new(head_timeout) };
-        let response = match poll_fn(|context| waiting.poll(context)).await {
+        let mut waiting = AwaitingHead { response, upload, wait: Wait::new(head_timeout), interim, has_interim: false };
+        let mut response = match poll_fn(|context| waiting.poll(context)).await {
             Ok(response) => response,
             Err(NoHead::TimedOut) => return Err(ForwardError::TimedOut.into()),
             Err(NoHead::RequestBody(error)) => return Err(ForwardError::Incomplete(error.into()).into()),
-            Err(NoHead::Failed(error)) => return Err(undelivered(&place, error, copy)),
+            // An upstream that has begun to respond has got the request.
+            Err(NoHead::Failed(error)) => return Err(undelivered(&place, error, copy.filter(|_| !waiting.has_interim))),
         };
         place.connection.note_answer();
         if response.headers().len() > http1::MAX_FIELDS as usize {
             return Err(ForwardError::Broken("the response has too many header lines".into()).into());
         }
+        // h2 looks at the first line alone.
+        let length = http1::content_length(response.headers_mut()).map_err(|error| ForwardError::Broken(error.into()))?;
         let end = waiting.upload.filter(|upload| upload.progress() != Progress::Over).map(|upload| {
             let end = ResponseEnd::default();
             tokio::spawn(upload.finish(end.clone(), Arc::clone(&place)));
             end
         });
         let (head, stream) = response.into_parts();
-        let body = Http2ResponseBody::new(&head.headers, stream, end, place);
+        let body = Http2ResponseBody::new(length, stream, end, place);
         Ok(Reply::Response(http::Response::from_parts(head, UpstreamBody::Http2(body))))
     }
 
@@ -171,10 +187,13 @@ fn write_framing(method: &Method, headers: &mut HeaderMap, body: &RequestBody) {
 }
 
 /// An exchange whose request is being sent, and the head of whose response has not come yet.
-struct AwaitingHead {
+struct AwaitingHead<'a> {
     response: ResponseFuture,
     upload: Option<Upload>,
     wait: Wait,
+    interim: InterimHandler<'a>,
+    /// An interim response came.
+    has_interim: bool,
 }
 
 /// Why no head came.
@@ -187,8 +206,15 @@ enum NoHead {
     Failed(h2::Error),
 }
 
-impl AwaitingHead {
+impl AwaitingHead<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<http::Response<h2::RecvStream>, NoHead>> {
+        while let Poll::Ready(Some(interim)) = self.response.poll_informational(context) {
+            let interim = interim.map_err(NoHead::Failed)?;
+            self.has_interim = true;
+            if let Some(hand_on) = self.interim {
+                hand_on(interim);
+            }
+        }
         // First, because an upstream that has responded may refuse the rest of the request.
         if let Poll::Ready(response) = Pin::new(&mut self.response).poll(context) {
             return Poll::Ready(response.map_err(NoHead::Failed));
@@ -235,6 +261,8 @@ impl Wait {
 /// Why a request failed, and its copy if that may be sent once more.
 fn undelivered(place: &Place, error: h2::Error, copy: Option<Box<Outgoing>>) -> Undelivered {
     match Http2Failure::of(&error) {
+        // A reset that claims to be no error would look to a client like the end of a response.
+        Http2Failure::Reset if error.reason() == Some(Reason::NO_ERROR) => ForwardError::Broken(error.into()).into(),
         Http2Failure::Reset => ForwardError::Reset(error.into()).into(),
         Http2Failure::RequestBody => ForwardError::Incomplete(error.into()).into(),
         // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).

@@ -26,8 +26,13 @@ impl Outgoing {
     /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only its
     /// client knows what it meant by one (RFC 9112 section 9.3.1).
     pub(super) fn repeat(self: Box<Self>) -> Option<Box<Self>> {
+        self.may_be_repeated().then(|| Box::new(Self { is_repeated: true, ..*self }))
+    }
+
+    /// Whether [`Self::repeat`] gives the request.
+    pub(super) fn may_be_repeated(&self) -> bool {
         let is_safe = matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        (is_safe && self.body.is_end_stream() && !self.is_repeated).then(|| Box::new(Self { is_repeated: true, ..*self }))
+        is_safe && self.body.is_end_stream() && !self.is_repeated
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,7 +14,9 @@ use super::{
     cut::SessionCut,
     deadlines::{BodyTimeouts, Deadlines},
     drain::{ScheduledEnd, ScheduledEndFuture},
+    edits::Edits,
     guards::{RequestGuards, RequestSlot},
+    hop_by_hop,
     http1::Http1ResponseBody,
     http2::Http2ResponseBody,
     injection::Injector,
@@ -30,6 +33,7 @@ pub struct ResponseBody {
     draining: Option<ScheduledEndFuture>,
     deadlines: Option<Box<Deadlines>>,
     injector: Option<Box<Injector>>,
+    trailer_edits: Option<Arc<Edits>>,
     _in_use: Option<InUse>,
     _slot: Option<RequestSlot>,
 }
@@ -41,28 +45,46 @@ pub(super) enum UpstreamBody {
     Http1(Http1ResponseBody<Outgoing>),
     /// A stream of HTTP/2.
     Http2(Http2ResponseBody),
-    /// Nowhere: another protocol is spoken on the connection.
+    /// Nowhere: another protocol is spoken on the connection, or the response has no content.
     Empty,
 }
 
+/// What ends a response's body before its own end.
+pub(super) struct BodyEnds {
+    /// When a drain ends it, if one does.
+    pub(super) scheduled_end: Option<ScheduledEnd>,
+    /// How long it may take.
+    pub(super) timeouts: BodyTimeouts,
+}
+
 impl ResponseBody {
-    /// An upstream's body, which holds the `slot` while it lasts. A drain ends it at its `scheduled_end`, if it has one.
+    /// An upstream's body, which holds the `slot` while it lasts.
     pub(super) fn new(
         body: UpstreamBody,
+        trailer_edits: Option<Arc<Edits>>,
         guards: RequestGuards,
         slot: Option<RequestSlot>,
-        scheduled_end: Option<ScheduledEnd>,
-        timeouts: BodyTimeouts,
+        ends: BodyEnds,
     ) -> Self {
         let cut = SessionCut::new(&body, guards.watch.as_ref());
-        let draining = scheduled_end.map(ScheduledEnd::into_future);
-        let deadlines = Deadlines::new(&body, timeouts);
-        Self { body, cut, draining, deadlines, injector: None, _in_use: Some(guards.in_use), _slot: slot }
+        let draining = ends.scheduled_end.map(ScheduledEnd::into_future);
+        let deadlines = Deadlines::new(&body, ends.timeouts);
+        let in_use = Some(guards.in_use);
+        Self { body, cut, draining, deadlines, injector: None, trailer_edits, _in_use: in_use, _slot: slot }
     }
 
     /// No body, where another protocol is spoken on the connection.
     pub(super) fn empty() -> Self {
-        Self { body: UpstreamBody::Empty, cut: None, draining: None, deadlines: None, injector: None, _in_use: None, _slot: None }
+        Self {
+            body: UpstreamBody::Empty,
+            cut: None,
+            draining: None,
+            deadlines: None,
+            injector: None,
+            trailer_edits: None,
+            _in_use: None,
+            _slot: None,
+        }
     }
 
     /// Ready when the body is to end, also while nothing of it is taken.
@@ -82,6 +104,19 @@ impl ResponseBody {
     /// Has the body, which is a page, get a script on its way.
     pub(super) fn inject(&mut self, injector: Injector) {
         self.injector = Some(Box::new(injector));
+    }
+
+    /// What of trailers is for the client, if anything is left.
+    fn clean_trailers(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let mut trailers = match frame.into_trailers() {
+            Ok(trailers) => trailers,
+            Err(data) => return Some(data),
+        };
+        hop_by_hop::clean_trailers(&mut trailers);
+        if let Some(edits) = &self.trailer_edits {
+            edits.remove_named(&mut trailers);
+        }
+        (!trailers.is_empty()).then(|| Frame::trailers(trailers))
     }
 }
 
@@ -109,7 +144,10 @@ impl Body for ResponseBody {
         {
             return Poll::Ready(Some(Err(BodyError::TooSlow)));
         }
-        frame
+        match frame {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(self.clean_trailers(frame).map(Ok)),
+            other => other,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

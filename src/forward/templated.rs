@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{address_template::UpstreamTemplate, resolver::AllowedAddresses, target::Target, upstream::UpstreamClient};
@@ -22,6 +23,7 @@ const MAX_HOSTS: usize = 256;
 pub(super) struct TemplatedClients {
     template: UpstreamTemplate,
     tls: rustls::ClientConfig,
+    min_idle: Duration,
     kept: Mutex<HashMap<Box<str>, Kept>>,
     uses: AtomicU64,
 }
@@ -33,8 +35,8 @@ struct Kept {
 }
 
 impl TemplatedClients {
-    pub(super) fn new(template: UpstreamTemplate, tls: &rustls::ClientConfig) -> Self {
-        Self { template, tls: tls.clone(), kept: Mutex::default(), uses: AtomicU64::new(0) }
+    pub(super) fn new(template: UpstreamTemplate, (tls, min_idle): (&rustls::ClientConfig, Duration)) -> Self {
+        Self { template, tls: tls.clone(), min_idle, kept: Mutex::default(), uses: AtomicU64::new(0) }
     }
 
     /// The connections to the upstream of `host`; `None` if the route is for other hosts.
@@ -54,7 +56,7 @@ impl TemplatedClients {
                 kept.remove(&oldest);
             }
         }
-        let client = Arc::new(UpstreamClient::new(&address, target, &self.tls, &allowed(&self.template)));
+        let client = Arc::new(UpstreamClient::new(&address, target, (&self.tls, self.min_idle), &allowed(&self.template)));
         kept.insert(host.into(), Kept { client: Arc::clone(&client), last_use });
         Some(client)
     }
@@ -76,8 +78,6 @@ fn allowed(template: &UpstreamTemplate) -> AllowedAddresses {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         address::HostPattern,
@@ -110,7 +110,7 @@ mod tests {
         let hosts = HostPattern::parse("*.apps.example.com").unwrap();
         let address = AddressTemplate::parse("unix:/run/apps/{label}.sock", &hosts).unwrap();
         let template = UpstreamTemplate { hosts, address, networks: None };
-        let clients = TemplatedClients::new(template, &ClientTls::default().client_config().unwrap());
+        let clients = TemplatedClients::new(template, (&ClientTls::default().client_config().unwrap(), Duration::ZERO));
         let host = |number: usize| format!("h{number}.apps.example.com");
         let client = |number| clients.client(&host(number), &target()).unwrap();
         assert!(clients.client("apps.example.com", &target()).is_none() && clients.client("a.b", &target()).is_none());

@@ -11,8 +11,9 @@ use tokio::sync::TryAcquireError;
 use super::{
     address::Address,
     connect::{self, Connector, UnixConnector},
+    error::ForwardError,
     guards::{RequestLimit, RequestSlot},
-    http1::InterimHandler,
+    http1::{BoxError, InterimHandler},
     http1_client::Http1Client,
     http2::Http2Client,
     outgoing::Outgoing,
@@ -42,8 +43,14 @@ pub(super) enum SendMode {
 }
 
 impl UpstreamClient {
-    /// Connects to `address`, whose name may lead to `allowed`.
-    pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig, allowed: &AllowedAddresses) -> Self {
+    /// Connects to `address`, whose name may lead to `allowed`. No connection of HTTP/1.1 is used again before it has been idle for
+    /// `min_idle`.
+    pub(super) fn new(
+        address: &Address,
+        target: &Target,
+        (tls, min_idle): (&rustls::ClientConfig, Duration),
+        allowed: &AllowedAddresses,
+    ) -> Self {
         let timeout = target.timeouts.connect;
         let connector = |protocol| match address {
             Address::Tcp { scheme, authority } => {
@@ -59,7 +66,7 @@ impl UpstreamClient {
         Self {
             scheme,
             authority,
-            http1: Http1Client::new(connector(Protocol::Http1)),
+            http1: Http1Client::new(connector(Protocol::Http1), address, min_idle),
             http2: speaks_http2.then(|| Http2Client::new(connector(Protocol::Http2), &target.timeouts)),
             limit: RequestLimit::new(target.max_requests),
         }
@@ -104,8 +111,33 @@ impl UpstreamClient {
         interim: InterimHandler<'_>,
     ) -> Result<Reply, Undelivered> {
         match &self.http2 {
-            Some(http2) if mode == SendMode::Request => Box::pin(http2.send(outgoing, head_timeout)).await,
-            Some(_) | None => self.http1.send(outgoing, head_timeout, interim).await,
+            None => self.http1.send(outgoing, head_timeout, interim).await,
+            Some(http2) if mode == SendMode::Request => Box::pin(http2.send(outgoing, head_timeout, interim)).await,
+            Some(_) => {
+                let sent = Box::pin(self.http1.send(outgoing, head_timeout, interim)).await;
+                sent.map_err(|Undelivered { error, outgoing }| Undelivered { error: of_upgrade(error), outgoing })
+            }
         }
+    }
+}
+
+/// Why an upgrade failed towards an upstream of which HTTP/2 is expected.
+#[derive(Debug, thiserror::Error)]
+#[error("an upgrade goes over HTTP/1.1 also where the protocol is HTTP/2, and the upstream may speak HTTP/2 alone")]
+struct UpgradeOverHttp1(#[source] BoxError);
+
+/// Adds to a failure to speak with the upstream in which version that was.
+fn of_upgrade(error: ForwardError) -> ForwardError {
+    match error {
+        ForwardError::Unreachable(cause) => ForwardError::Unreachable(UpgradeOverHttp1(cause).into()),
+        ForwardError::Broken(cause) => ForwardError::Broken(UpgradeOverHttp1(cause).into()),
+        other @ (ForwardError::Reset(_)
+        | ForwardError::Incomplete(_)
+        | ForwardError::TimedOut
+        | ForwardError::SessionEnded
+        | ForwardError::UnexpectedUpgrade
+        | ForwardError::Busy
+        | ForwardError::NoUpstream
+        | ForwardError::Target(_)) => other,
     }
 }

@@ -114,6 +114,8 @@ const QUICK: Timings = Timings {
     login_store_wait: Duration::from_secs(60),
     // However far apart a slow machine lets them come.
     tabs_apart: Duration::from_secs(60),
+    // Which connection bears a request depends on no machine's speed.
+    upstream_min_idle: Duration::ZERO,
     unready_before_stop: Duration::from_millis(20),
 };
 

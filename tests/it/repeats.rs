@@ -83,12 +83,13 @@ async fn a_safe_request_is_sent_once_more_if_the_connection_that_had_rested_ende
         let (address, asked) = leaving_app(end, |_| true).await;
         let (world, visitor) = world_before(address).await;
         assert!(visitor.get("/0").await.is_upstreams());
-        for (number, method) in [Method::GET, Method::HEAD, Method::OPTIONS].into_iter().enumerate() {
+        for (number, method) in [Method::GET, Method::OPTIONS, Method::HEAD].into_iter().enumerate() {
             let target = format!("/{}", number + 1);
             assert!(visitor.send(method.clone(), &target, &OURS, "").await.is_upstreams(), "{end:?} {method}");
             assert_eq!(asked_for(&asked, &target), [number, number + 1], "{end:?} {method}");
         }
-        // The wish to upgrade, of which nothing has begun before it is granted.
+        // The wish to upgrade, of which nothing has begun before it is granted. What bore HEAD bears nothing else.
+        assert!(visitor.get("/rests").await.is_upstreams());
         let mut stream = TcpStream::connect(world.address()).await.unwrap();
         let head = format!(
             "GET /socket HTTP/1.1\r\nhost: app.test\r\ncookie: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
@@ -103,10 +104,10 @@ async fn a_safe_request_is_sent_once_more_if_the_connection_that_had_rested_ende
 
 #[tokio::test]
 async fn what_an_app_may_have_acted_on_or_begun_to_answer_is_not_sent_again() {
-    let (address, asked) = leaving_app(End::Closes(""), |_| true).await;
-    let (_world, visitor) = world_before(address).await;
     let unsafe_ones = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH].map(|method| (method, ""));
     for (number, (method, body)) in unsafe_ones.into_iter().chain([(Method::GET, "a body")]).enumerate() {
+        let (address, asked) = leaving_app(End::Closes(""), |_| true).await;
+        let (_world, visitor) = world_before(address).await;
         assert!(visitor.get("/rests").await.is_upstreams());
         let target = format!("/{number}");
         assert!(is_broken(&visitor.send(method.clone(), &target, &OURS, body).await), "{method}");
@@ -119,6 +120,39 @@ async fn what_an_app_may_have_acted_on_or_begun_to_answer_is_not_sent_again() {
         assert!(is_broken(&visitor.get("/begun").await), "{begun}");
         assert_eq!(asked_for(&asked, "/begun").len(), 1, "{begun}");
     }
+}
+
+#[tokio::test]
+async fn an_app_that_closes_idle_connections_unannounced_loses_one_request_and_then_no_more() {
+    for end in [End::Closes(""), End::Resets] {
+        let (address, asked) = leaving_app(end, |_| true).await;
+        let (_world, visitor) = world_before(address).await;
+        assert!(visitor.get("/rests").await.is_upstreams());
+        assert!(is_broken(&visitor.send(Method::POST, "/lost", &OURS, "a body").await), "{end:?}: it is not known before");
+        for number in 0..10 {
+            assert!(visitor.get("/rests").await.is_upstreams(), "{end:?}");
+            let target = format!("/{number}");
+            for (method, body) in [(Method::POST, "a body"), (Method::DELETE, ""), (Method::GET, "a body")] {
+                assert!(visitor.send(method.clone(), &target, &OURS, body).await.is_upstreams(), "{end:?} {method}");
+            }
+            let mut connections = asked_for(&asked, &target);
+            connections.dedup();
+            assert_eq!(connections.len(), 3, "{end:?}: each once, on a connection of its own");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_http_2_app_has_begun_to_answer_is_not_sent_again_whatever_it_says() {
+    // A hint, and then that nothing was done.
+    let hinting: fn(usize, usize, u32) -> Option<Vec<u8>> = |_, _, stream| {
+        let hint = frames::field(":status", "103");
+        let leaves = frames::frame(frames::GOAWAY, 0, 0, &[0; 8]);
+        Some([frames::frame(frames::HEADERS, frames::END_HEADERS, stream, &hint), leaves].concat())
+    };
+    let (_world, visitor, count) = http2_app(hinting).await;
+    assert!(is_broken(&visitor.get("/").await));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

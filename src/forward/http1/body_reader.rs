@@ -66,8 +66,11 @@ impl<R: OutgoingRequest> BodyReader<R> {
     /// Releases the connection after all of the response has been read, once the request is complete as well.
     pub(super) fn finish(self) {
         let Self { mut connection, request, reuse, .. } = self;
-        // What follows a response would be taken for the next one.
-        let Some(reuse) = reuse.filter(|_| connection.buffer.is_empty()) else { return };
+        let Some(reuse) = reuse else { return };
+        if !connection.buffer.is_empty() {
+            // What follows a response would be taken for the next one.
+            return reuse.pool.note_surplus();
+        }
         connection.release_large_buffer();
         match request {
             None => reuse.release(connection),

@@ -20,6 +20,22 @@ struct ReadBuffer {
     max: usize,
 }
 
+/// How the response begins by which some servers announce that they close an idle connection (RFC 9110 section 15.5.9).
+const TIMEOUT_STATUS: &[u8] = b"HTTP/1.1 408";
+
+/// What a server has done on an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleActivity {
+    /// Nothing.
+    Quiet,
+    /// It has closed the connection.
+    Closed,
+    /// It has sent a 408, behind which it closes.
+    TimeoutResponse,
+    /// It has sent other bytes, that no request asked for.
+    Surplus,
+}
+
 /// A connection to a server, and what was read from it ahead.
 #[derive(Debug)]
 pub struct Connection {
@@ -36,13 +52,20 @@ impl Connection {
         Self { transport, buffer: BytesMut::new(), timer: ReusableTimer::default(), read_size: READ_BUFFER.initial }
     }
 
-    /// Whether the server has neither closed the connection nor sent anything that was not asked for.
-    pub(super) fn is_reusable(&mut self) -> bool {
-        let (mut byte, transport) = ([0], &mut self.transport);
-        let read = poll_fn(|context| Pin::new(&mut *transport).poll_read(context, &mut ReadBuf::new(&mut byte)));
-        // Not within the task's budget: once that is spent, every connection would look reusable.
+    /// What the server has done on the connection while no request was under way.
+    pub(super) fn check_idle(&mut self) -> IdleActivity {
+        let (mut bytes, transport) = ([0; TIMEOUT_STATUS.len()], &mut self.transport);
+        let mut begin = ReadBuf::new(&mut bytes);
+        let read = poll_fn(|context| Pin::new(&mut *transport).poll_read(context, &mut begin));
+        // Not within the task's budget: once that is spent, every connection would look quiet.
         let read = pin!(tokio::task::unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()));
-        self.buffer.is_empty() && read.is_pending()
+        match read {
+            Poll::Pending if self.buffer.is_empty() => IdleActivity::Quiet,
+            Poll::Ready(Ok(())) if begin.filled() == TIMEOUT_STATUS => IdleActivity::TimeoutResponse,
+            Poll::Ready(Ok(())) if begin.filled().is_empty() => IdleActivity::Closed,
+            Poll::Pending | Poll::Ready(Ok(())) => IdleActivity::Surplus,
+            Poll::Ready(Err(_)) => IdleActivity::Closed,
+        }
     }
 
     /// Reads more into the buffer: how many bytes, or 0 at the end of the stream.

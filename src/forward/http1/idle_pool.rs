@@ -1,4 +1,9 @@
 //! The connection pool: keep-alive connections that are idle between two requests.
+//!
+//! What a server sends on an idle connection would be read as the response to the next request, which may be another user's. A
+//! connection is therefore looked at before it is used again, and not used before it has been idle for a moment in which the server
+//! could have sent more than its response says. A server that does so is not trusted with a second request of a connection for a
+//! while.
 
 use std::{
     collections::VecDeque,
@@ -9,24 +14,63 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    connection::Connection,
+    connection::{Connection, IdleActivity},
     reaper::{now, spawn_reaper},
 };
 
 /// The most connections that are kept idle.
 const MAX_IDLE: usize = 1024;
+/// So long none is kept of a server that has sent bytes that no request asked for. They show a defect, which does not go away soon.
+const DISTRUST: Duration = Duration::from_secs(600);
+/// So long a server is taken to close connections unannounced that has closed one before its limit.
+const EARLY_CLOSE_MEMORY: Duration = Duration::from_secs(60);
+/// No server's own timeout of idle connections is shorter: a 408 that comes sooner belongs to a response.
+const MIN_SERVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Idle connections to one server.
 #[derive(Debug, Default)]
 pub struct IdlePool {
+    /// The server's address, for the log.
+    server: String,
+    /// A connection has been idle for so long before it is used again.
+    min_idle: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// Those in front have been idle for the longest time.
-    connections: Mutex<VecDeque<IdleConnection>>,
+    connections: VecDeque<IdleConnection>,
+    distrusted_until: Option<Instant>,
+    closes_early_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct IdleConnection {
     connection: Box<Connection>,
+    since: Instant,
     until: Instant,
+}
+
+/// Whether an idle connection can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Usable,
+    /// It has been idle for as long as it may.
+    Expired,
+    /// The server has closed it before its limit.
+    ClosedEarly,
+    /// The server has sent bytes that no request asked for.
+    Surplus,
+}
+
+/// What becomes of a request if the server closes the connection in the moment in which it goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnClose {
+    /// It is sent once more over another.
+    Repeat,
+    /// It is lost.
+    Lose,
 }
 
 /// The right of a connection to go back to the pool that it belongs to.
@@ -38,8 +82,15 @@ pub(super) struct Reuse {
 }
 
 impl IdleConnection {
-    fn is_usable(&mut self, now: Instant) -> bool {
-        now < self.until && self.connection.is_reusable()
+    fn condition(&mut self, now: Instant) -> Condition {
+        match self.connection.check_idle() {
+            IdleActivity::Quiet if now < self.until => Condition::Usable,
+            IdleActivity::Quiet => Condition::Expired,
+            IdleActivity::TimeoutResponse if now.duration_since(self.since) < MIN_SERVER_TIMEOUT => Condition::Surplus,
+            IdleActivity::Closed | IdleActivity::TimeoutResponse if now < self.until => Condition::ClosedEarly,
+            IdleActivity::Closed | IdleActivity::TimeoutResponse => Condition::Expired,
+            IdleActivity::Surplus => Condition::Surplus,
+        }
     }
 }
 
@@ -50,99 +101,96 @@ impl Reuse {
 }
 
 impl IdlePool {
-    /// An empty pool, with a task that closes connections which nobody uses, for as long as the pool exists.
-    pub fn with_reaper() -> Arc<Self> {
-        let pool = Arc::<Self>::default();
+    /// An empty pool of connections to `server`, with a task that closes connections which nobody uses, for as long as the pool
+    /// exists. None is used again before it has been idle for `min_idle`.
+    pub fn with_reaper(server: String, min_idle: Duration) -> Arc<Self> {
+        let pool = Arc::new(Self { server, min_idle, state: Mutex::default() });
         spawn_reaper(&pool, Self::reap);
         pool
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<IdleConnection>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the connection that has been idle for the shortest time.
-    pub fn checkout(&self) -> Option<Box<Connection>> {
+    /// Takes the connection that has been idle for the shortest time, but for long enough. There is none for a request that would
+    /// be lost while the server closes connections unannounced.
+    pub fn checkout(&self, on_close: OnClose) -> Option<Box<Connection>> {
+        let now = now();
         loop {
-            let mut idle = self.lock().pop_back()?;
-            if idle.is_usable(now()) {
-                return Some(idle.connection);
+            let mut idle = self.take(on_close, now)?;
+            match idle.condition(now) {
+                Condition::Usable => return Some(idle.connection),
+                unusable @ (Condition::Expired | Condition::ClosedEarly | Condition::Surplus) => self.note(unusable),
             }
         }
     }
 
+    fn take(&self, on_close: OnClose, now: Instant) -> Option<IdleConnection> {
+        let mut state = self.lock();
+        if on_close == OnClose::Lose && state.closes_early_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let youngest = state.connections.iter().rposition(|idle| now.duration_since(idle.since) >= self.min_idle)?;
+        state.connections.remove(youngest)
+    }
+
     /// Takes back a connection that may stay idle for so long.
     fn release(&self, connection: Box<Connection>, idle_limit: Duration) {
-        let until = now() + idle_limit;
-        let mut connections = self.lock();
-        if connections.len() >= MAX_IDLE {
-            connections.pop_front();
+        let now = now();
+        let mut state = self.lock();
+        if state.distrusted_until.is_some_and(|until| now < until) {
+            return;
         }
-        connections.push_back(IdleConnection { connection, until });
+        if state.connections.len() >= MAX_IDLE {
+            state.connections.pop_front();
+        }
+        state.connections.push_back(IdleConnection { connection, since: now, until: now + idle_limit });
+    }
+
+    fn note(&self, condition: Condition) {
+        match condition {
+            Condition::Usable | Condition::Expired => {}
+            Condition::ClosedEarly => self.note_early_close(),
+            Condition::Surplus => self.note_surplus(),
+        }
+    }
+
+    /// Notes that the server has closed a connection that it should have kept.
+    pub fn note_early_close(&self) {
+        let until = now() + EARLY_CLOSE_MEMORY;
+        self.lock().closes_early_until = Some(until);
+    }
+
+    /// Notes that the server has sent bytes that no request asked for. Any connection may have more of them on its way.
+    pub(super) fn note_surplus(&self) {
+        let now = now();
+        let mut state = self.lock();
+        let was_known = state.distrusted_until.replace(now + DISTRUST).is_some_and(|until| now < until);
+        let connections = std::mem::take(&mut state.connections);
+        drop(state);
+        drop(connections);
+        if !was_known {
+            tracing::warn!(
+                upstream.address = %self.server,
+                "an upstream sends more than its responses say; its connections bear one request each for ten minutes"
+            );
+        }
     }
 
     /// Closes the connections whose limit is over, and those that the server has closed.
     fn reap(&self) {
-        let now = now();
-        self.lock().retain_mut(|idle| idle.is_usable(now));
+        let (now, mut found) = (now(), Vec::new());
+        self.lock().connections.retain_mut(|idle| {
+            let condition = idle.condition(now);
+            if condition != Condition::Usable {
+                found.push(condition);
+            }
+            condition == Condition::Usable
+        });
+        found.into_iter().for_each(|condition| self.note(condition));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::UnixStream,
-    };
-
-    use super::{super::transport::Transport, *};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn connection(stream: UnixStream) -> Box<Connection> {
-        Box::new(Connection::new(Transport::Unix(stream)))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_for_no_longer_than_it_may() {
-        let pool = IdlePool::default();
-        let (client, mut server) = UnixStream::pair().unwrap();
-        pool.release(connection(client), 4 * SECOND);
-        tokio::time::advance(3 * SECOND).await;
-        pool.reap();
-        let idle = pool.checkout().expect("it is still there");
-        pool.release(idle, 4 * SECOND);
-        tokio::time::advance(3 * SECOND).await;
-        let idle = pool.checkout().expect("its time begins anew with each release");
-        pool.release(idle, 4 * SECOND);
-        tokio::time::advance(4 * SECOND).await;
-        assert!(pool.checkout().is_none(), "whether or not it was reaped");
-        assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "it is closed");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_nobody_uses_is_closed_by_the_reaper() {
-        let pool = IdlePool::with_reaper();
-        let (client, mut server) = UnixStream::pair().unwrap();
-        pool.release(connection(client), 4 * SECOND);
-        assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "it is closed");
-        assert!(pool.lock().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_the_server_has_closed_or_speaks_on_is_used_no_more() {
-        let pool = IdlePool::default();
-        let [(closed, gone), (quiet, _still_there), (talkative, mut server)] = [(); 3].map(|()| UnixStream::pair().unwrap());
-        drop(gone);
-        server.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
-        for heard in [&closed, &talkative] {
-            heard.readable().await.unwrap();
-        }
-        for stream in [closed, quiet, talkative] {
-            pool.release(connection(stream), 4 * SECOND);
-        }
-        pool.reap();
-        assert_eq!(pool.lock().len(), 1);
-        assert!(pool.checkout().is_some() && pool.checkout().is_none());
-    }
-}
+mod tests;

@@ -85,7 +85,9 @@ pub fn parse_response_head(buffer: &mut BytesMut, is_head_request: bool) -> Resu
         ParsedHead::Interim(response)
     } else {
         let framing = framing(status, version, response.headers_mut(), is_head_request)?;
-        let idle_limit = idle_limit(response.headers()).filter(|_| is_persistent(version, response.headers(), framing));
+        let is_reusable = is_persistent(version, response.headers(), framing)
+            && !may_be_followed_by_content(status, response.headers(), is_head_request);
+        let idle_limit = idle_limit(response.headers()).filter(|_| is_reusable);
         let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
         if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok()) {
             response.extensions_mut().insert(reason);
@@ -123,6 +125,21 @@ fn is_persistent(version: MinorVersion, headers: &HeaderMap, framing: ResponseFr
     stays_open && framing != ResponseFraming::Body(BodyLength::UntilClose)
 }
 
+/// Whether an app that knows no better may send content behind a head that ends the response: the same handler often answers HEAD
+/// and GET. That content would be read as the response to the next request.
+fn may_be_followed_by_content(status: StatusCode, headers: &HeaderMap, is_head_request: bool) -> bool {
+    let announces_content = || {
+        headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
+    };
+    is_head_request || (has_no_content(status) && announces_content())
+}
+
+/// Whether a response of this status ends with its head, whatever that says (RFC 9112 section 6.3).
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 fn has_connection_option(headers: &HeaderMap, option: &[u8]) -> bool {
     let mut lines = headers.get_all(header::CONNECTION).iter();
     lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(|said| said.trim_ascii().eq_ignore_ascii_case(option)))
@@ -158,7 +175,7 @@ fn framing(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(ResponseFraming::Upgraded);
     }
-    let has_no_body = is_head_request || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_no_body = is_head_request || has_no_content(status);
     Ok(ResponseFraming::Body(match length {
         _ if has_no_body => BodyLength::Exact(0),
         _ if is_chunked => BodyLength::Chunked,
@@ -180,7 +197,10 @@ fn is_chunked(headers: &HeaderMap, version: MinorVersion) -> Result<bool, Http1E
 }
 
 /// The length that the head says. Several fields that say the same become one.
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Http1Error> {
+///
+/// # Errors
+/// [`Http1Error::AmbiguousFraming`] if they do not, or one says no number.
+pub fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Http1Error> {
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lines.next() else { return Ok(None) };
     let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);

@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, header};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::{pool::Place, upload::ResponseEnd};
@@ -27,8 +26,8 @@ pub(in crate::forward) struct Http2ResponseBody {
 }
 
 impl Http2ResponseBody {
-    pub(super) fn new(headers: &HeaderMap, stream: RecvStream, request: Option<ResponseEnd>, place: Arc<Place>) -> Self {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    /// The body that `stream` brings, of the `length` that the head says.
+    pub(super) fn new(length: Option<u64>, stream: RecvStream, request: Option<ResponseEnd>, place: Arc<Place>) -> Self {
         Self { stream, left: length, has_data: true, request, _place: place }
     }
 

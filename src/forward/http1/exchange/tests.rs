@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    super::{error::BoxError, transport::Transport},
+    super::{error::BoxError, idle_pool::OnClose, transport::Transport},
     *,
 };
 
@@ -99,9 +99,9 @@ async fn a_request_and_its_response_pass_and_the_connection_is_used_again() {
     let (reply, ()) = tokio::join!(send, serve);
     let Ok(Http1Reply::Response(response)) = reply else { panic!("no response") };
     assert_eq!(response.status(), StatusCode::OK);
-    assert!(pool.checkout().is_none(), "its body is not read yet");
+    assert!(pool.checkout(OnClose::Repeat).is_none(), "its body is not read yet");
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
-    assert!(pool.checkout().is_some());
+    assert!(pool.checkout(OnClose::Repeat).is_some());
     assert_eq!(interims.into_inner(), 1);
 }
 

@@ -104,6 +104,25 @@ fn a_connection_takes_another_request_only_if_both_versions_agree_on_it() {
 }
 
 #[test]
+fn a_connection_takes_no_other_request_where_content_may_follow_that_its_response_does_not_have() {
+    for (text, is_head_request, persists) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true, false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true, false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", false, true),
+        ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", false, true),
+        ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", false, false),
+        ("HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", false, false),
+        ("HTTP/1.1 304 Not Modified\r\netag: x\r\n\r\n", false, true),
+        ("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", false, false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", false, true),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", false, true),
+    ] {
+        let head = parse(text, is_head_request).unwrap().unwrap();
+        assert_eq!(head.idle_limit.is_some(), persists, "{text} {is_head_request}");
+    }
+}
+
+#[test]
 fn a_connection_stays_idle_for_less_than_its_server_says() {
     let limit = |said: &str| {
         let lines: String = said.split('|').map(|line| format!("keep-alive: {line}\r\n")).collect();
