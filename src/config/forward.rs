@@ -39,7 +39,7 @@ const UPSTREAM_PROTOCOL: Setting = setting(
     "upstream_protocol",
     ValueType::Text,
     "http1",
-    "The HTTP version towards the app: `http1`, or `http2`, over TLS by ALPN and in plain text by prior knowledge (h2c), as gRPC servers need it.",
+    "The HTTP version towards the app: `http1`, or `http2`, over TLS by ALPN and in plain text by prior knowledge (h2c), as gRPC servers need it. An upgrade (WebSocket) goes over HTTP/1.1 in either case, so that an app that speaks HTTP/2 alone has none.",
 );
 const UPSTREAM_CONNECT_TIMEOUT: Setting = setting(
     "upstream_connect_timeout",
