@@ -9,9 +9,7 @@ use crate::{
     grant::{AttemptId, Rotation},
     renewal::{
         classify::{FailureClass, classify},
-        recovery::{
-            MAX_INTENT_AGE, Plan, Recovery, SETTLED, expirable_lease, known_rotation, plan, recover, refusal_is_conclusive,
-        },
+        recovery::{self, MAX_INTENT_AGE, Plan, Recovery, SETTLED, known_rotation, plan, recover},
     },
 };
 
@@ -177,11 +175,9 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
     match plan(&grant, grant.generation) {
         Plan::Ended | Plan::KeyMissing | Plan::Renewed => {}
         Plan::WaitFor(_) => {
-            let left = match scenario.breaks(Mutation::ExpiresUnsettledLeases) {
-                true => None,
-                false => expirable_lease(recover(class, &grant, scenario.introspects)),
-            };
-            if world.owner_looks_dead() && left.is_none_or(|left| row.lease_left <= ticks(left)) {
+            let left = recovery::expirable_lease(recover(class, &grant, scenario.introspects));
+            let is_settled = left.is_none_or(|left| row.lease_left <= ticks(left));
+            if world.owner_looks_dead() && (is_settled || scenario.breaks(Mutation::ExpiresUnsettledLeases)) {
                 let mut next = world.clone();
                 next.row.iter_mut().for_each(super::row::Row::expire);
                 add("expires the lease of a dead owner", next);
@@ -293,7 +289,7 @@ fn failure(world: &World, reply: Reply, is_repeated: bool, scenario: &Scenario) 
     let class = known_rotation(scenario.class, world.rotates, rotation);
     match classify(&reply.failure(), &[]) {
         FailureClass::Dead
-            if refusal_is_conclusive(class, is_repeated) || scenario.breaks(Mutation::EveryRefusalIsConclusive) =>
+            if recovery::refusal_is_conclusive(class, is_repeated) || scenario.breaks(Mutation::EveryRefusalIsConclusive) =>
         {
             Write::End
         }
