@@ -33,7 +33,7 @@ pub enum Whose<'a> {
 }
 
 /// What has been done.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
     /// A session or a token has ended, or could not be.
     Session(&'a ListedSession, &'a Result<(), StoreError>),

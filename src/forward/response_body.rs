@@ -146,7 +146,7 @@ impl Body for ResponseBody {
         }
         match frame {
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(self.clean_trailers(frame).map(Ok)),
-            other => other,
+            other @ (Poll::Ready(_) | Poll::Pending) => other,
         }
     }
 
