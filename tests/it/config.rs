@@ -268,11 +268,16 @@ fn what_is_certainly_not_meant_is_a_warning() {
         ("CODER_SESSION_DURATION", "2160h", "is longer than CODER_SESSION_MAX_DURATION"),
         ("CODER_DEFAULT_TOKEN_LIFETIME", "365d", "is longer than CODER_MAX_TOKEN_LIFETIME"),
     ] {
-        let settings = with(&[(variable, value)]).unwrap();
+        let settings = with(&[("CODER_OIDC_GROUP_FIELD", "groups"), (variable, value)]).unwrap();
         let told = settings.warnings.iter().find(|warning| warning.key == variable);
         assert!(told.is_some_and(|warning| warning.message.contains(said)), "{variable}: {:?}", settings.warnings);
     }
-    let settings = with(&[("CODER_OIDC_ALLOWED_GROUPS", "\"CN=a,DC=x\",b"), ("CODER_SESSION_DURATION", "24h")]).unwrap();
+    let settings = with(&[
+        ("CODER_OIDC_GROUP_FIELD", "groups"),
+        ("CODER_OIDC_ALLOWED_GROUPS", "\"CN=a,DC=x\",b"),
+        ("CODER_SESSION_DURATION", "24h"),
+    ])
+    .unwrap();
     assert!(settings.warnings.iter().all(|warning| !warning.message.contains("quotes")), "{:?}", settings.warnings);
 }
 

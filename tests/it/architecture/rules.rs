@@ -272,7 +272,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("listenfd", &["systemd"]),
     ("quick_cache", &["session", "bearer", "app_tokens"]),
-    ("regex", &["oidc", "policy", "telemetry"]),
+    ("regex", &["oidc", "pattern", "policy", "telemetry"]),
 ];
 
 /// Files that decide and do nothing else.
