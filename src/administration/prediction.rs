@@ -154,7 +154,7 @@ mod tests {
             sliding: true,
             longest_token: Duration::from_secs(720 * 3600),
         };
-        let fixed = Settings { sliding: false, ..limits.clone() };
+        let fixed = Settings { sliding: false, ..limits };
         let [limits, fixed] = [limits, fixed].map(|sessions| Limits { sessions, outage_grace: Duration::from_secs(2 * 3600) });
         let session = Session {
             hash: SessionHash([0; 32]),

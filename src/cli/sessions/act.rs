@@ -64,7 +64,7 @@ impl Records {
 pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issuer: Option<&str>) -> anyhow::Result<()> {
     let actor = Actor::command_line();
     let mut output = ActionOutput::default();
-    let told = |step: Step<'_>| output.print(&words_of(step));
+    let told = |step: Step<'_>| output.print(&words_of(&step));
     // Before anything ends: a signal must not take its history with it.
     let mut signals = Signals::install()?;
     let records = Records::begin(&administration.store);
@@ -109,7 +109,7 @@ pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issue
     output.finish()
 }
 
-fn words_of(step: Step<'_>) -> String {
+fn words_of(step: &Step<'_>) -> String {
     match step {
         Step::Session(listed, Ok(())) => {
             let user = printable(listed.grant.identity.display());
