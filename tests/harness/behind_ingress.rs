@@ -23,6 +23,11 @@ const HTML: (&str, &str) = ("accept", "text/html");
 
 /// Runs an ingress between a user and an app, and tries everything.
 pub async fn everything_works(kind: Kind) {
+    // A world is large.
+    Box::pin(everything_works_in_a_world(kind)).await;
+}
+
+async fn everything_works_in_a_world(kind: Kind) {
     let routes = "[[route]]\npath = \"/public\"\nrule = \"public\"\n[[route]]\npath = \"/admin\"\ngroups = [\"admins\"]\n";
     let (setting, value) = if kind.asks_over_grpc() { ("ext_authz_address", "127.0.0.1:0") } else { ("forward_auth", "true") };
     let world = World::build()
