@@ -49,7 +49,7 @@ pub(super) struct Counted {
 pub(crate) const USER_END_SOURCES: [&str; 5] =
     ["front_channel_logout", "provider", "global_token_revocation", "scim", "security_event"];
 
-/// The kinds of [`Record`], in its order.
+/// The kinds of [`Record`](super::Record), in its order.
 const RECORDS: [&str; 2] = ["session", "grant"];
 /// How changes in the store are heard of.
 pub(super) const VOICES: [&str; 2] = ["notifications", "polling"];

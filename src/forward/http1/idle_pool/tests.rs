@@ -103,9 +103,8 @@ async fn a_server_that_closes_unannounced_gets_no_request_on_an_idle_connection_
     let (pool, _servers) = pool_after(async |server| says(server, b"HTTP/1.1 408 Request Timeout\r\n\r\n").await).await;
     tokio::time::advance(MIN_SERVER_TIMEOUT).await;
     assert!(pool.checkout(OnClose::Repeat).is_some());
-    let state = pool.lock();
-    assert!(state.distrusted_until.is_none() && state.closes_early_until.is_some());
-    drop(state);
+    assert!(pool.lock().distrusted_until.is_none());
+    assert!(pool.lock().closes_early_until.is_some());
 
     // Nor is one closed too early that has been idle for as long as it may.
     let (pool, _servers) = pool_after(closes).await;
