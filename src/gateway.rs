@@ -200,15 +200,15 @@ impl Gateway {
         }
     }
 
-    /// Answers where the request leads: at a route, or at one of our own addresses.
-    async fn answer(
-        &self,
-        exchange: &Exchange,
+    /// Where the request leads, if that may be reached at its listener.
+    fn destination<'a>(
+        &'a self,
+        exchange: &'a Exchange,
         caller: &Caller,
-        (head, body): (request::Parts, Incoming),
-        trace: &mut Trace,
-    ) -> Result<Answered, NotServed> {
-        match destination::find(&self.parts.settings, exchange, &head)? {
+        head: &request::Parts,
+    ) -> Result<Destination<'a>, NotServed> {
+        let destination = destination::find(&self.parts.settings, exchange, head)?;
+        match &destination {
             Destination::Endpoint(path)
                 if endpoints::is_administration(path) && caller.entrance != self.parts.settings.administered_at =>
             {
@@ -219,37 +219,41 @@ impl Gateway {
             {
                 Err(Refusal::NoSuchPage.into())
             }
-            Destination::Route(route) => self.answer_at_route(exchange, caller, route, (head, body), trace).await,
+            Destination::Endpoint(_) | Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => {
+                Ok(destination)
+            }
+        }
+    }
+
+    /// One future for all of it: a further one would be copied into this, for each request.
+    async fn answer(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        (mut head, body): (request::Parts, Incoming),
+        trace: &mut Trace,
+    ) -> Result<Answered, NotServed> {
+        let route = match self.destination(exchange, caller, &head)? {
+            Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::ForwardAuth(form) => {
                 let has_no_body = body.is_end_stream();
-                Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await)
+                return Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await);
             }
             Destination::ResourceMetadata(route) => {
                 trace.route = RouteTaken::Endpoint;
                 let response = self.parts.endpoints.resource_metadata(exchange, route);
                 let response = response.map_err(|refused| NotServed::ByEndpoint(*refused))?;
-                Ok(for_method(exchange, response))
+                return Ok(for_method(exchange, response));
             }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
                 let visitor = OnceLock::new();
                 let response = Box::pin(self.parts.endpoints.respond(exchange, path, &head, body, &visitor)).await;
                 trace.user = visitor.into_inner().and_then(|grant| self.recorder.user_of(grant));
-                Ok(for_method(exchange, response.map_err(NotServed::ByEndpoint)?))
+                return Ok(for_method(exchange, response.map_err(NotServed::ByEndpoint)?));
             }
-        }
-    }
-
-    /// Answers with what the route's app says: the request is judged, and forwarded as its user's.
-    async fn answer_at_route(
-        &self,
-        exchange: &Exchange,
-        caller: &Caller,
-        route: &Route,
-        (mut head, body): (request::Parts, Incoming),
-        trace: &mut Trace,
-    ) -> Result<Answered, NotServed> {
+        };
         // Its requests go from an ingress to the app, and a login would lead to nothing here.
         if !self.parts.forwarder.has_upstream(route.target) {
             return Err(Refusal::NoSuchPage.into());

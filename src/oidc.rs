@@ -72,7 +72,7 @@ pub use introspection::Introspection;
 pub use keys::PublishedKey;
 pub use logout_token::LogoutToken;
 pub use loopback::is_loopback;
-pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};
+pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation, error_meaning};
 pub use provider::Provider;
 pub use providers::Providers;
 pub use proxy::ProxySettings;

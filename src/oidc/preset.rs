@@ -200,7 +200,7 @@ pub struct ErrorRule {
 }
 
 /// What an error response means by these rules.
-pub(super) fn error_meaning(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
+pub fn error_meaning(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
     let fits = |rule: &&ErrorRule| rule.code == code && rule.status.is_none_or(|only| only == status);
     rules.iter().find(fits).map(|rule| rule.meaning)
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
-use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, PRESETS, TokenFailure};
+use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, PRESETS, TokenFailure, error_meaning};
 
 /// The class of a failed token refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
         // A success response that cannot be parsed was a success.
         TokenFailure::Unusable(_) => FailureClass::Ambiguous,
         TokenFailure::Refused { status, code, retry_after, .. }
-            if let Some(means) = meaning_by_rules(rules, *status, code.as_deref().unwrap_or_default()) =>
+            if let Some(means) = error_meaning(rules, *status, code.as_deref().unwrap_or_default()) =>
         {
             match means {
                 ErrorMeaning::Dead => FailureClass::Dead,
@@ -85,11 +85,6 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
 /// Whether a failure says that the grant has ended, at a provider with these error `rules`.
 pub fn is_end_of_grant(failure: &TokenFailure, rules: &[ErrorRule]) -> bool {
     classify(failure, rules) == FailureClass::Dead
-}
-
-fn meaning_by_rules(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
-    let fits = |rule: &&ErrorRule| rule.code == code && rule.status.is_none_or(|only| only == status);
-    rules.iter().find(fits).map(|rule| rule.meaning)
 }
 
 /// The class of a server that fails.
