@@ -5,7 +5,7 @@
 # usage: instructions.sh [bound]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bound=${1:-54000}
+bound=${1:-57500}
 requests=3000
 
 needed=()

@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{
-    Assertion, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem, Span, Visitor, parse::Parser, visit,
+    Assertion, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, Span, Visitor, parse::Parser, visit,
 };
 
 /// The most memory that a compiled pattern may take, in bytes. Matching takes time linear in the text's length, whatever the pattern.
@@ -11,8 +11,10 @@ pub const MAX_PATTERN_SIZE: usize = 1 << 20;
 /// Why a text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
-    /// It is no regular expression, or one with look-around or backreferences.
-    #[error("is no regular expression of RE2's syntax, or one that quotes with \\Q")]
+    /// It is no regular expression, or one with look-around or backreferences; or it has what another library reads otherwise.
+    #[error(
+        "is no regular expression of RE2's syntax, without \\Q, and with \\{{ and, in a class, \\[ and \\& for those characters"
+    )]
     Syntax,
     /// It takes too much memory.
     #[error("is too large a regular expression")]
@@ -31,7 +33,8 @@ pub fn compile(text: &str) -> Result<Regex, InvalidPattern> {
     })
 }
 
-/// The pattern with Perl's classes written out. `None`: it is none.
+/// The pattern with Perl's classes written out. `None`: it is none, or it has a class in a class, or `&&`, `--` or `~~` there, which are
+/// mere characters to RE2 and would let others in here.
 fn with_ascii_classes(text: &str) -> Option<String> {
     let ast = Parser::new().parse(text).ok()?;
     let mut written = String::with_capacity(text.len());
@@ -51,7 +54,7 @@ struct Classes(Vec<(Span, &'static str)>);
 
 impl Visitor for Classes {
     type Output = Vec<(Span, &'static str)>;
-    type Err = std::convert::Infallible;
+    type Err = InvalidPattern;
 
     fn finish(self) -> Result<Self::Output, Self::Err> {
         Ok(self.0)
@@ -70,10 +73,21 @@ impl Visitor for Classes {
     }
 
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Self::Err> {
-        if let ClassSetItem::Perl(class) = item {
-            self.0.push((class.span, written_out(class)));
+        match item {
+            ClassSetItem::Perl(class) => self.0.push((class.span, written_out(class))),
+            ClassSetItem::Bracketed(_) => return Err(InvalidPattern::Syntax),
+            ClassSetItem::Empty(_)
+            | ClassSetItem::Literal(_)
+            | ClassSetItem::Range(_)
+            | ClassSetItem::Ascii(_)
+            | ClassSetItem::Unicode(_)
+            | ClassSetItem::Union(_) => {}
         }
         Ok(())
+    }
+
+    fn visit_class_set_binary_op_pre(&mut self, _operation: &ClassSetBinaryOp) -> Result<(), Self::Err> {
+        Err(InvalidPattern::Syntax)
     }
 }
 
@@ -113,6 +127,9 @@ mod tests {
             (r"^\\d$", r"\d", true),
             (r"^jörg\d$", "jörg1", true),
             (r"^\p{Greek}$", "β", true),
+            (r"^[[:alpha:]_]$", "_", true),
+            (r"^[\[a]$", "[", true),
+            (r"^[a\&\&b]$", "&", true),
         ] {
             assert_eq!(compile(pattern).unwrap().is_match(text), matches, "{pattern} {text}");
         }
@@ -120,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_and_what_is_too_large_is_told() {
-        for text in ["(", "a)|(b", r"(?=a)", r"(a)\1", r"\Qa.b\E", r"[a-\d]"] {
+        for text in ["(", "a)|(b", r"(?=a)", r"(a)\1", r"\Qa.b\E", r"[a-\d]", "[[a]b]", "[a&&b]", "[a-c--b]", "[a~~b]", "a{"] {
             assert_eq!(compile(text).unwrap_err(), InvalidPattern::Syntax, "{text}");
         }
         assert_eq!(compile(r"(\w{1000}){1000}").unwrap_err(), InvalidPattern::TooLarge);

@@ -1,8 +1,8 @@
 //! Token refresh, the renewal of grants.
 //!
-//! [`Renewer::keep_fresh`] takes a user's grant and returns one whose tokens are fresh enough, or the reason why not. Of all
-//! tasks on all replicas exactly one presents a refresh token, and no failure (a client that disconnects, a provider or store
-//! that is unavailable, a crash) logs a user out.
+//! [`Renewer::keep_fresh`] takes a user's grant and returns one whose tokens are fresh enough, or the reason why not. Of all tasks on
+//! all replicas exactly one presents a refresh token, and no failure (a client that disconnects, a provider or store that is
+//! unavailable, a crash) logs a user out.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -79,7 +79,6 @@ pub use settings::{Reading, Settings};
 
 /// The shortest `Retry-After` of a request that cannot be served now.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// The shortest pause of a request that waits for the provider's rate limit.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
@@ -129,6 +128,7 @@ impl Renewer {
                 pending: Arc::clone(&pending),
                 provider_check: tokio::sync::Mutex::default(),
                 provider_check_began: Mutex::default(),
+                dummy_answer: Mutex::default(),
                 unverified_logged_at: Mutex::default(),
             })
         };

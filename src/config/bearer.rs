@@ -65,7 +65,7 @@ pub(super) const DEFAULT_TOKEN_LIFETIME: Setting = setting(
 pub(super) fn personal(reader: &mut Reader<'_>) -> Option<personal_tokens::Settings> {
     let (longest, default) = (reader.positive(&MAX_TOKEN_LIFETIME), reader.positive(&DEFAULT_TOKEN_LIFETIME));
     let (longest, default) = (longest?, default?);
-    if default > longest {
+    if default > longest && reader.is_chosen(&DEFAULT_TOKEN_LIFETIME) {
         reader.warn(&DEFAULT_TOKEN_LIFETIME, format!("is longer than {}, which is the lifetime then", MAX_TOKEN_LIFETIME.env()));
     }
     Some(personal_tokens::Settings { longest, default })

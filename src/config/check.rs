@@ -65,8 +65,11 @@ impl Checked {
 /// Checks all settings.
 ///
 /// # Errors
-/// Every problem, those of `problems` first.
+/// Every problem, those of `problems` first; only those where the file could not be read.
 pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
+    if raw.is_file_unread {
+        return Err(problems);
+    }
     let mut reader = Reader::new(raw, problems);
     let server = server::read(&mut reader);
     let default_target = forward::read(&mut reader);

@@ -12,6 +12,8 @@ pub struct Raw {
     pub(super) given: BTreeMap<&'static str, Given>,
     /// Settings that were given and cannot be read, so that they must not be reported as missing too.
     pub(super) unreadable: BTreeSet<&'static str>,
+    /// Whether there is a file and it could not be read: it may have any of the settings, so that nothing is said of the others.
+    pub(super) is_file_unread: bool,
     /// The file's `[[route]]` tables.
     pub(super) routes: Vec<RouteTable>,
     /// The file's `[[token_issuer]]` tables.

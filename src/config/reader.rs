@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         self.given.contains_key(setting.name) || self.unreadable.contains(setting.name)
     }
 
+    /// Whether the setting was given otherwise than by its default.
+    pub(super) fn is_chosen(&self, setting: &Setting) -> bool {
+        self.raw.is_chosen(setting.name)
+    }
+
     /// The name under which the setting was given, or would be.
     pub(super) fn name(&self, setting: &Setting) -> String {
         let source = self.given.get(setting.name).map(|given| &given.source).filter(|source| **source != SettingSource::Default);

@@ -70,7 +70,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tokens: Option<&personal_tokens::Set
     let absolute = reader.positive(&SESSION_MAX_DURATION);
     let disabled = reader.boolean(&DISABLE_SESSION_EXPIRY_REFRESH);
     let (idle, absolute) = (idle?, absolute?);
-    if idle > absolute {
+    if idle > absolute && reader.is_chosen(&SESSION_DURATION) {
         reader.warn(&SESSION_DURATION, format!("is longer than {}, after which sessions end", SESSION_MAX_DURATION.env()));
     }
     Some(session::Settings { idle, absolute, sliding: !disabled?, longest_token: tokens?.longest })

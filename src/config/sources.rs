@@ -57,9 +57,14 @@ impl Environment {
 
     /// The path of the file of settings, if there is one.
     pub fn file(&self) -> Option<String> {
-        let named =
-            || self.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONFIG_PATH)).map(|(_, path)| path.clone());
+        let named = || self.config_paths().next().map(|(_, path)| path.to_owned());
         self.config_path.clone().or_else(named).map(without_blanks).filter(|path| !path.is_empty())
+    }
+
+    /// The variables that name the file, without empty ones.
+    fn config_paths(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.variables.iter().filter(|(name, path)| is_config_path(name) && !path.is_empty());
+        named.map(|(name, path)| (name.as_str(), path.as_str()))
     }
 
     /// Reads all settings. Unknown and unreadable settings are problems.
@@ -77,18 +82,15 @@ impl Environment {
         warnings.extend(self.judge_unknown(problems));
         self.refuse_twice_given(problems);
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
-        let mut unreadable = self.refuse_not_utf8(problems);
-        if is_file_unread {
-            // It may have any of them, so that none is told to be missing.
-            unreadable.extend(table::all().map(|setting| setting.name));
-        }
+        let unreadable = self.refuse_not_utf8(problems);
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), table: None, problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
         let SourceReader { warnings, unreadable, problems, .. } = reader;
         let routes = tables(&figment, ROUTES, routes::KEYS, problems);
         let token_issuers = tables(&figment, TOKEN_ISSUERS, token_issuers::KEYS, problems);
         let providers = provider_tables(&figment, problems);
-        Raw { given, unreadable, routes, token_issuers, providers, proxy: self.proxy(), otel: self.otel(), warnings }
+        let (proxy, otel) = (self.proxy(), self.otel());
+        Raw { given, unreadable, is_file_unread, routes, token_issuers, providers, proxy, otel, warnings }
     }
 
     /// The variables that name a proxy, in capitals or else not, as Go reads them.
@@ -110,7 +112,7 @@ impl Environment {
     /// Reports variables that are not UTF-8, and returns the settings that are unreadable because of them.
     fn refuse_not_utf8(&self, problems: &mut Problems) -> BTreeSet<&'static str> {
         let mut unreadable = BTreeSet::new();
-        for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || table::is_known(key)) {
+        for (name, key, _) in self.not_utf8().filter(|(name, key, _)| is_config_path(name) || table::is_known(key)) {
             problems.add(name, "is not UTF-8 text");
             let is_for = |setting: &&Setting| setting.name == key || key.strip_suffix(FILE_SUFFIX) == Some(setting.name);
             unreadable.extend(table::all().filter(is_for).map(|setting| setting.name));
@@ -132,14 +134,16 @@ impl Environment {
     fn prefixed(&self) -> impl Iterator<Item = (&str, String, &str)> {
         self.variables
             .iter()
-            .filter(|(name, value)| !name.eq_ignore_ascii_case(CONFIG_PATH) && !value.is_empty())
+            .filter(|(name, value)| !is_config_path(name) && !value.is_empty())
             .filter_map(|(name, value)| Some((name.as_str(), setting_name(name)?, value.as_str())))
     }
 
     /// Reports settings that two variables give, whose names differ in case.
     fn refuse_twice_given(&self, problems: &mut Problems) {
         let mut names = BTreeMap::new();
-        for (name, key, _) in self.prefixed().filter(|(_, key, _)| table::is_known(key)) {
+        let paths = self.config_paths().map(|(name, _)| (name, name.to_lowercase()));
+        let known = self.prefixed().filter(|(_, key, _)| table::is_known(key)).map(|(name, key, _)| (name, key));
+        for (name, key) in paths.chain(known) {
             if let Some(other) = names.insert(key, name) {
                 problems.add(name, format!("is set together with {other}; one of them must go"));
             }
@@ -162,7 +166,7 @@ impl Environment {
                 no_such_setting(&SettingSource::Environment, &key, near, problems);
             } else if let Some((shown, reason)) = coder::without_effect(&key) {
                 without_effect.insert(shown, reason);
-            } else if name != CONFIG_PATH {
+            } else if !is_config_path(name) {
                 // Escaped, because the name may contain control characters.
                 foreign.push(name.escape_debug().to_string());
             }
@@ -176,6 +180,10 @@ impl Environment {
         let ignored = (!foreign.is_empty()).then(|| Problem { key: format!("{ENVIRONMENT_PREFIX}*"), message });
         explained.chain(ignored).collect()
     }
+}
+
+fn is_config_path(variable: &str) -> bool {
+    variable.eq_ignore_ascii_case(CONFIG_PATH)
 }
 
 /// The setting that a variable of the environment is for. Coder reads the names of its variables in any case.

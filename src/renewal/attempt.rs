@@ -169,7 +169,11 @@ impl Engine {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
+        let class = self.observed.rotation(grant).await?;
         Ok(match self.recovery(grant).await? {
+            Recovery::Introspect if let Some(wait) = recovery::unsettled(class, grant, self.provider.token_timeout()) => {
+                Recovered::NotYet(wait)
+            }
             Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
             Recovery::GiveUp => {

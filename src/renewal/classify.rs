@@ -87,6 +87,17 @@ pub fn is_end_of_grant(failure: &TokenFailure, rules: &[ErrorRule]) -> bool {
     classify(failure, rules) == FailureClass::Dead
 }
 
+/// Whether the request was refused, as a grant would be, and no error code says why.
+pub(super) fn is_bare_refusal(failure: &TokenFailure) -> bool {
+    match failure {
+        TokenFailure::Refused { status, code: None, .. } => [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN].contains(status),
+        TokenFailure::Refused { code: Some(_), .. }
+        | TokenFailure::NotReady
+        | TokenFailure::NoResponse(_)
+        | TokenFailure::Unusable(_) => false,
+    }
+}
+
 /// The class of a server that fails.
 fn by_server_failure(status: StatusCode, retry_after: Option<Duration>) -> Option<FailureClass> {
     match status {

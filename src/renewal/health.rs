@@ -18,6 +18,8 @@ use crate::{
 
 /// A provider that has responded within this time is available.
 const RECENT: Duration = Duration::from_secs(30);
+/// How long the answer to a dummy is waited for while a grant's own failure is to be judged, which its lease has time for.
+const DUMMY_DEADLINE: Duration = Duration::from_secs(5);
 /// How often token refreshes that cannot be verified are logged as errors.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,34 @@ impl Engine {
         let failed = self.record_failure(class, &grant.issuer);
         report(grant, class.as_str(), &classify::reason(&failure), &failure);
         Some(failed.retry_at.since(self.clock.now()))
+    }
+
+    /// The class of a refused presentation. An answer without an error code is somebody else's, unless the provider refuses a dummy by
+    /// the protocol: then the same way leads to the provider, and it means this grant. The others must not pay for it.
+    pub(super) async fn class_of(&self, failure: &TokenFailure, issuer: &str) -> FailureClass {
+        let class = classify::classify(failure, self.provider.preset().error_rules);
+        if class == FailureClass::Retry(None) && classify::is_bare_refusal(failure) && self.refuses_dummies_now().await {
+            self.record_success(issuer);
+            return FailureClass::Config(ConfigScope::Grant);
+        }
+        class
+    }
+
+    /// Whether the provider refuses a dummy refresh token by the protocol. It is asked at most every [`RECENT`].
+    async fn refuses_dummies_now(&self) -> bool {
+        let known = *self.dummy_answer.lock();
+        if let Some((asked, is_refused)) = known
+            && asked.elapsed() < RECENT
+        {
+            return is_refused;
+        }
+        let answer = tokio::time::timeout(DUMMY_DEADLINE, self.provider.probe()).await;
+        let is_refused = answer.is_ok_and(|probed| {
+            let class = probed.err().map(|failure| classify::classify(&failure, self.provider.preset().error_rules));
+            matches!(class, Some(FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)))
+        });
+        *self.dummy_answer.lock() = Some((Stopwatch::start(), is_refused));
+        is_refused
     }
 
     /// Whether the provider is available, by recent token refreshes or by a request. Asked for ended grants: a browser is not

@@ -158,7 +158,7 @@ impl Engine {
         took: Duration,
     ) -> Result<Outcome, StoreError> {
         let Presentation { grant, attempt, is_repeated, presented_ago } = presentation;
-        let class = classify::classify(failure, self.provider.preset().error_rules);
+        let class = self.class_of(failure, &grant.issuer).await;
         let reason = classify::reason(failure);
         let now = self.clock.now();
         self.metrics.renewal(class.as_str(), &classify::counted_reason(failure, class));

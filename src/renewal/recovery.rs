@@ -73,6 +73,14 @@ pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: b
     if introspects { Recovery::Introspect } else { Recovery::GiveUp }
 }
 
+/// How long a token that could be presented again within a reuse interval, and no longer can, may still be under way. Its lease expires
+/// early, so that the interval can be used: each presentation began within it and took no longer than a token call.
+pub(super) fn unsettled(class: RefreshTokenRotation, grant: &Grant, token_timeout: Duration) -> Option<Duration> {
+    let settled_after =
+        class.reuse_interval()?.saturating_add(token_timeout).saturating_add(MAX_INTENT_AGE).saturating_add(SETTLED);
+    settled_after.checked_sub(grant.presented_ago?).filter(|left| !left.is_zero())
+}
+
 /// Returns how much may be left of a dead replica's lease when it is made to expire, if that matters: a token that is then introspected
 /// may still be under way until [`LEFT_WHEN_SETTLED`] is left.
 pub(super) fn expirable_lease(recovery: Recovery) -> Option<Duration> {

@@ -254,6 +254,10 @@ fn the_names_of_variables_are_read_in_any_case_so_that_no_rule_is_passed_over_in
         assert!(rules.contains("example.com"), "{name}");
     }
     assert!(with(&[("coder_oidc_email_domian", "example.com")]).unwrap_err().to_string().contains("there is no such setting"));
+    let paths = with(&[("CODER_CONFIG_PATH", "/nope"), ("coder_config_path", "/elsewhere")]).unwrap_err().to_string();
+    assert!(paths.contains("coder_config_path: is set together with CODER_CONFIG_PATH"), "{paths}");
+    let empty = with(&[("CODER_CONFIG_PATH", ""), ("coder_config_path", "/nope")]).unwrap_err().to_string();
+    assert!(empty.contains("/nope"), "{empty}");
     let twice = with(&[("CODER_OIDC_EMAIL_DOMAIN", "one.example"), ("coder_oidc_email_domain", "two.example")]).unwrap_err();
     let said = "coder_oidc_email_domain: is set together with CODER_OIDC_EMAIL_DOMAIN; one of them must go";
     assert!(twice.to_string().contains(said), "{twice}");
@@ -272,6 +276,8 @@ fn what_is_certainly_not_meant_is_a_warning() {
         let told = settings.warnings.iter().find(|warning| warning.key == variable);
         assert!(told.is_some_and(|warning| warning.message.contains(said)), "{variable}: {:?}", settings.warnings);
     }
+    let hardened = with(&[("CODER_SESSION_MAX_DURATION", "12h"), ("CODER_MAX_TOKEN_LIFETIME", "24h")]).unwrap();
+    assert!(hardened.warnings.iter().all(|warning| !warning.message.contains("is longer")), "defaults are nobody's mistake");
     let settings = with(&[
         ("CODER_OIDC_GROUP_FIELD", "groups"),
         ("CODER_OIDC_ALLOWED_GROUPS", "\"CN=a,DC=x\",b"),

@@ -187,6 +187,24 @@ async fn a_refusal_that_is_not_the_provider_s_sends_nobody_to_a_login() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_without_a_code_is_the_grant_s_where_the_provider_answers_others_by_the_protocol() {
+    let world = World::build().set("oidc_outage_grace", "60s").start().await;
+    let visitor = world.signed_in().await;
+    let answer = |body: &str| Misbehaviour::Answer(400, body.to_owned(), vec![]);
+    world.idp.misbehave(Endpoint::Refresh, answer(r#"{"message":"no"}"#));
+    world.idp.misbehave(Endpoint::Probe, answer(r#"{"error":"invalid_grant"}"#));
+    world.clock.advance(Duration::from_secs(362));
+    eventually("its user is sent to the provider", async || {
+        world.clock.advance(Duration::from_secs(1));
+        visitor.get("/page").await.status == StatusCode::SEE_OTHER
+    })
+    .await;
+    world.idp.behave(Endpoint::Refresh);
+    world.idp.behave(Endpoint::Probe);
+    assert!(visitor.browse(&world.idp, "/page").await.is_upstreams());
+}
+
 /// RF-26: a token is copied to another row.
 #[tokio::test]
 async fn a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {

@@ -195,13 +195,14 @@ impl Connection<'_> {
     ) -> Result<bool, StoreError> {
         // A clock that was set back has dated in its future what was written before. A replica that lives corrects its heartbeat within
         // a second, and nobody corrects a lease. What is just too long for one comparison must not be short enough for the next, a
-        // moment later: so a lease that is longer than `own`, though not than `longest`, is dated anew as well.
+        // moment later: so a lease that is longer than `own`, though not than `longest`, is dated anew as well. Whoever lives ends its own
+        // lease, which may be longer than any here: another replica's settings may give token calls more time.
         const SQL: &Template = &Template::new(
             "UPDATE grants SET lease_until = CASE WHEN lease_until > {now} + $6 THEN {now} + $6 ELSE 0 END \
              WHERE id = $1 AND attempt = $2 AND (lease_until > {now} + $7 \
-             OR (lease_until <= {now} + $5 AND attempt_owner LIKE $4 || '%' \
+             OR (lease_until <= {now} + $5 AND attempt_owner LIKE $4 || '%')) \
              AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name \
-             AND seen_at > {now} - $3 AND seen_at < {now} + $3))) RETURNING lease_until",
+             AND seen_at > {now} - $3 AND seen_at < {now} + $3) RETURNING lease_until",
         );
         // `fetch_all`, because SQLite commits after the last row.
         let rows = self

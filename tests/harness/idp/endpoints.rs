@@ -43,13 +43,15 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
 
 /// Counts a call and does what the endpoint was told to; `work` is what it does when it behaves.
 async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) -> Response {
-    let behaves_as = if endpoint == Endpoint::Probe { Endpoint::Refresh } else { endpoint };
-    let misbehaviour = {
+    let (behaves_as, misbehaviour) = {
         let mut state = idp.state();
+        // A dummy is answered as a refresh is, unless the test says otherwise.
+        let is_as_refresh = endpoint == Endpoint::Probe && !state.misbehaviour.contains_key(&endpoint);
+        let behaves_as = if is_as_refresh { Endpoint::Refresh } else { endpoint };
         *state.calls.entry(endpoint).or_default() += 1;
         state.at_once += 1;
         state.most_at_once = state.most_at_once.max(state.at_once);
-        state.misbehaviour.get(&behaves_as).cloned()
+        (behaves_as, state.misbehaviour.get(&behaves_as).cloned())
     };
     // Also when its client goes away, which ends the call where it stands.
     let _under_way = UnderWay(idp);
