@@ -200,27 +200,14 @@ impl Gateway {
         }
     }
 
-    /// Where the request leads, if that may be reached at its listener.
-    fn destination<'a>(
-        &'a self,
-        exchange: &'a Exchange,
-        caller: &Caller,
-        head: &request::Parts,
-    ) -> Result<Destination<'a>, NotServed> {
-        let destination = destination::find(&self.parts.settings, exchange, head)?;
-        match &destination {
-            Destination::Endpoint(path)
-                if endpoints::is_administration(path) && caller.entrance != self.parts.settings.administered_at =>
-            {
-                Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into()))
+    /// Whether the destination is reached at another listener than the caller's.
+    fn is_at_another_listener(&self, caller: &Caller, destination: &Destination<'_>) -> bool {
+        match destination {
+            Destination::Endpoint(path) => {
+                endpoints::is_administration(path) && caller.entrance != self.parts.settings.administered_at
             }
-            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_)
-                if caller.entrance == Entrance::Administration =>
-            {
-                Err(Refusal::NoSuchPage.into())
-            }
-            Destination::Endpoint(_) | Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => {
-                Ok(destination)
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => {
+                caller.entrance == Entrance::Administration
             }
         }
     }
@@ -233,7 +220,13 @@ impl Gateway {
         (mut head, body): (request::Parts, Incoming),
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
-        let route = match self.destination(exchange, caller, &head)? {
+        let destination = destination::find(&self.parts.settings, exchange, &head)?;
+        let is_elsewhere = self.is_at_another_listener(caller, &destination);
+        let route = match destination {
+            Destination::Endpoint(_) if is_elsewhere => return Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into())),
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) if is_elsewhere => {
+                return Err(Refusal::NoSuchPage.into());
+            }
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::ForwardAuth(form) => {
