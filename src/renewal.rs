@@ -128,7 +128,7 @@ impl Renewer {
                 pending: Arc::clone(&pending),
                 provider_check: tokio::sync::Mutex::default(),
                 provider_check_began: Mutex::default(),
-                dummy_answer: Mutex::default(),
+                dummy_answer: tokio::sync::Mutex::default(),
                 unverified_logged_at: Mutex::default(),
             })
         };

@@ -155,7 +155,8 @@ impl Engine {
     /// What is to be done about the grant's refresh token after an attempt of unknown outcome, by what is known of the provider, which
     /// must be ready.
     async fn recovery(&self, grant: &Grant) -> Result<Recovery, StoreError> {
-        Ok(recover(self.observed.rotation(grant).await?, grant, self.provider.supports_introspection()))
+        let (rotation, introspects) = (self.observed.rotation(grant).await?, self.provider.supports_introspection());
+        Ok(recover(rotation, grant, introspects, self.provider.token_timeout()))
     }
 
     /// How long an intent of this replica holds others back.
@@ -169,11 +170,8 @@ impl Engine {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
-        let class = self.observed.rotation(grant).await?;
         Ok(match self.recovery(grant).await? {
-            Recovery::Introspect if let Some(wait) = recovery::unsettled(class, grant, self.provider.token_timeout()) => {
-                Recovered::NotYet(wait)
-            }
+            Recovery::Settle(wait) => Recovered::NotYet(wait),
             Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
             Recovery::GiveUp => {

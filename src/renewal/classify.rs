@@ -87,6 +87,14 @@ pub fn is_end_of_grant(failure: &TokenFailure, rules: &[ErrorRule]) -> bool {
     classify(failure, rules) == FailureClass::Dead
 }
 
+/// Whether a refusal of this class is the provider's word about a token.
+pub(super) fn is_proper_refusal(class: FailureClass) -> bool {
+    match class {
+        FailureClass::Dead | FailureClass::Config(ConfigScope::Grant) => true,
+        FailureClass::Config(ConfigScope::Client) | FailureClass::Retry(_) | FailureClass::Ambiguous => false,
+    }
+}
+
 /// Whether the request was refused, as a grant would be, and no error code says why.
 pub(super) fn is_bare_refusal(failure: &TokenFailure) -> bool {
     match failure {

@@ -35,7 +35,7 @@ pub(super) struct Engine {
     pub(super) provider_check_began: Mutex<Option<Stopwatch>>,
     /// When a dummy refresh token was last presented to judge a refusal by, and whether it was refused by the protocol, as no firewall
     /// and no page of maintenance does it.
-    pub(super) dummy_answer: Mutex<Option<(Stopwatch, bool)>>,
+    pub(super) dummy_answer: tokio::sync::Mutex<Option<(Stopwatch, bool)>>,
     /// When a token refresh that could not be verified was last logged as an error.
     pub(super) unverified_logged_at: Mutex<Option<Timestamp>>,
 }

@@ -54,8 +54,8 @@ impl Engine {
     /// failed refresh in its audit log.
     pub(super) async fn probe_provider(&self, grant: &Grant) -> Option<Duration> {
         let failure = self.provider.probe().await.err()?;
-        let class = classify::classify(&failure, self.provider.preset().error_rules);
-        if matches!(class, FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)) {
+        let class = self.classify(&failure);
+        if classify::is_proper_refusal(class) {
             self.observed.record_dummy_rejection().await;
             return None;
         }
@@ -70,7 +70,7 @@ impl Engine {
     /// The class of a refused presentation. An answer without an error code is somebody else's, unless the provider refuses a dummy by
     /// the protocol: then the same way leads to the provider, and it means this grant. The others must not pay for it.
     pub(super) async fn class_of(&self, failure: &TokenFailure, issuer: &str) -> FailureClass {
-        let class = classify::classify(failure, self.provider.preset().error_rules);
+        let class = self.classify(failure);
         if class == FailureClass::Retry(None) && classify::is_bare_refusal(failure) && self.refuses_dummies_now().await {
             self.record_success(issuer);
             return FailureClass::Config(ConfigScope::Grant);
@@ -78,21 +78,22 @@ impl Engine {
         class
     }
 
-    /// Whether the provider refuses a dummy refresh token by the protocol. It is asked at most every [`RECENT`].
+    /// Whether the provider refuses a dummy refresh token by the protocol. It is asked by one at a time, and at most every [`RECENT`].
     async fn refuses_dummies_now(&self) -> bool {
-        let known = *self.dummy_answer.lock();
-        if let Some((asked, is_refused)) = known
+        let mut answer = self.dummy_answer.lock().await;
+        if let Some((asked, is_refused)) = *answer
             && asked.elapsed() < RECENT
         {
             return is_refused;
         }
-        let answer = tokio::time::timeout(DUMMY_DEADLINE, self.provider.probe()).await;
-        let is_refused = answer.is_ok_and(|probed| {
-            let class = probed.err().map(|failure| classify::classify(&failure, self.provider.preset().error_rules));
-            matches!(class, Some(FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)))
-        });
-        *self.dummy_answer.lock() = Some((Stopwatch::start(), is_refused));
+        let probed = tokio::time::timeout(DUMMY_DEADLINE, self.provider.probe()).await;
+        let is_refused = matches!(probed, Ok(Err(failure)) if classify::is_proper_refusal(self.classify(&failure)));
+        *answer = Some((Stopwatch::start(), is_refused));
         is_refused
+    }
+
+    fn classify(&self, failure: &TokenFailure) -> FailureClass {
+        classify::classify(failure, self.provider.preset().error_rules)
     }
 
     /// Whether the provider is available, by recent token refreshes or by a request. Asked for ended grants: a browser is not

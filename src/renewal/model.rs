@@ -56,6 +56,11 @@ fn interval() -> Scenario {
     scenario(RefreshTokenRotation::ReuseInterval(REUSE_INTERVAL), Habit::ReuseInterval(ticks(REUSE_INTERVAL) + margin))
 }
 
+/// The administrator says that a used token stays good, for no time at all, and the provider introspects.
+fn introspecting_after_an_interval() -> Scenario {
+    Scenario { class: RefreshTokenRotation::ReuseInterval(Duration::ZERO), ..introspecting() }
+}
+
 /// Explores a scenario in which nothing may go wrong.
 fn holds(scenario: Scenario) -> Explored {
     let explored = explore(&scenario);
@@ -92,6 +97,13 @@ fn introspection_tells_a_used_token_from_one_that_is_good() {
 #[test]
 fn after_two_losses_introspection_still_tells_a_used_token_from_one_that_is_good() {
     holds(Scenario { faults: 2, ..introspecting() });
+}
+
+#[test]
+fn a_token_whose_reuse_interval_is_over_is_introspected_only_when_no_call_is_under_way() {
+    for faults in [1, 2] {
+        holds(Scenario { faults, ..introspecting_after_an_interval() });
+    }
 }
 
 #[test]
@@ -136,6 +148,7 @@ fn each_broken_step_is_found() {
     finds(Scenario { renewals: 2, ..interval() }, Mutation::SavesWithoutGeneration, LOST);
     finds(introspecting(), Mutation::IntentNeverAges, REUSED);
     finds(introspecting(), Mutation::IntrospectsAtOnce, REUSED);
+    finds(introspecting_after_an_interval(), Mutation::IntrospectsAtOnce, REUSED);
     finds(introspecting(), Mutation::ExpiresUnsettledLeases, REUSED);
     finds(introspecting(), Mutation::NoLease, REUSED);
     finds(

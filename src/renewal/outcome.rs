@@ -7,7 +7,7 @@ use super::{
     engine::Engine,
     health::report,
     pending::Write,
-    recovery::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
+    recovery::{bounded_by_window, refusal_is_conclusive, settling, window_left},
     result::Outcome,
 };
 use crate::{
@@ -196,11 +196,10 @@ impl Engine {
         self.store.enqueue_event(event);
         let pause = self.report_failure(grant, class, failure).since(now);
         // The provider may still be processing a token that will be introspected.
-        let is_asked_about = self.provider.supports_introspection() && self.provider.rotation().may_detect_reuse();
-        let settling = if is_asked_about { SETTLED } else { Duration::ZERO };
+        let settling = settling(self.provider.rotation(), self.provider.supports_introspection(), presented_ago + took);
         // If the token may be presented again only within a window, the pause must end within it.
         let pause = match class {
-            FailureClass::Ambiguous if is_asked_about => pause.max(settling),
+            FailureClass::Ambiguous if !settling.is_zero() => pause.max(settling),
             FailureClass::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
             FailureClass::Dead | FailureClass::Config(_) | FailureClass::Retry(_) => pause,
         };

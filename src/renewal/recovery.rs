@@ -47,8 +47,10 @@ pub(super) fn plan(grant: &Grant, generation: i64) -> Plan {
 pub(super) enum Recovery {
     /// Present it again; with a reuse interval, only within this time after it was first presented.
     Reuse(Option<Duration>),
-    /// Introspect it. It is [settled](SETTLED): the lease says so.
+    /// Introspect it. It is [settled](SETTLED).
     Introspect,
+    /// Introspect it when it is settled, after so long.
+    Settle(Duration),
     /// End the grant: presenting the token again may look like theft.
     GiveUp,
 }
@@ -66,26 +68,37 @@ pub(super) const SAVING: Duration = Duration::from_secs(15);
 const LEFT_WHEN_SETTLED: Duration = SAVING.saturating_sub(MAX_INTENT_AGE).saturating_sub(SETTLED);
 
 /// Decides on the refresh token of a grant whose attempt's lease has expired.
-pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool) -> Recovery {
+pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool, token_timeout: Duration) -> Recovery {
     if may_reuse_token(class, grant) {
         return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
     }
-    if introspects { Recovery::Introspect } else { Recovery::GiveUp }
+    match unsettled(class, grant, token_timeout) {
+        _ if !introspects => Recovery::GiveUp,
+        Some(wait) => Recovery::Settle(wait),
+        None => Recovery::Introspect,
+    }
 }
 
-/// How long a token that could be presented again within a reuse interval, and no longer can, may still be under way. Its lease expires
-/// early, so that the interval can be used: each presentation began within it and took no longer than a token call.
-pub(super) fn unsettled(class: RefreshTokenRotation, grant: &Grant, token_timeout: Duration) -> Option<Duration> {
-    let settled_after =
-        class.reuse_interval()?.saturating_add(token_timeout).saturating_add(MAX_INTENT_AGE).saturating_add(SETTLED);
+/// How long a token that could be presented again within a reuse interval, and no longer can, may still be under way. Within the
+/// interval leases expire early, so that it can be used: each presentation began in it and took no longer than a token call.
+fn unsettled(class: RefreshTokenRotation, grant: &Grant, token_timeout: Duration) -> Option<Duration> {
+    let interval = class.reuse_interval()?;
+    let settled_after = interval.saturating_add(token_timeout).saturating_add(MAX_INTENT_AGE).saturating_add(SETTLED);
     settled_after.checked_sub(grant.presented_ago?).filter(|left| !left.is_zero())
+}
+
+/// For how long a token whose call has just ended with an unknown outcome must not be introspected, if that comes next: it was first
+/// presented `presented_ago`.
+pub(super) fn settling(class: RefreshTokenRotation, introspects: bool, presented_ago: Duration) -> Duration {
+    let is_asked_about = class.reuse_interval().map_or(class.may_detect_reuse(), |interval| presented_ago >= interval);
+    if introspects && is_asked_about { SETTLED } else { Duration::ZERO }
 }
 
 /// Returns how much may be left of a dead replica's lease when it is made to expire, if that matters: a token that is then introspected
 /// may still be under way until [`LEFT_WHEN_SETTLED`] is left.
 pub(super) fn expirable_lease(recovery: Recovery) -> Option<Duration> {
     match recovery {
-        Recovery::Introspect => Some(LEFT_WHEN_SETTLED),
+        Recovery::Introspect | Recovery::Settle(_) => Some(LEFT_WHEN_SETTLED),
         Recovery::Reuse(_) | Recovery::GiveUp => None,
     }
 }

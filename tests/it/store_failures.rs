@@ -164,40 +164,6 @@ async fn a_strangers_cookie_costs_nothing_while_the_store_is_away() {
 }
 
 #[tokio::test]
-async fn a_dead_replicas_renewal_is_not_waited_for_longer_than_it_takes_to_know() {
-    let world = World::build()
-        .in_real_time()
-        .replicas(0)
-        .set("oidc_preset", "authelia")
-        .set("oidc_renew_before", "1s")
-        .start_with(|idp| idp.access_tokens_live(Some(json!(3))))
-        .await;
-    let (mut first, second) = (world.process(None).await, world.process(None).await);
-    let visitor = Visitor::new(first.address);
-    visitor.log_in(&world.idp, "/").await;
-    let there = visitor.at(second.address);
-    // Held for longer than the test lasts: the provider has done nothing when its client dies.
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
-    let dying = visitor.clone();
-    eventually("the first replica presents the token", async || {
-        let dying = dying.clone();
-        tokio::spawn(async move { dying.try_send(Method::GET, "/", &[], "").await });
-        world.idp.calls(Endpoint::Refresh) == 1
-    })
-    .await;
-    // What follows lives on, however long a slow machine takes for it.
-    world.idp.access_tokens_live(Some(json!(3600)));
-    first.kill();
-    eventually("its call has ended with it", async || world.idp.at_once() == 0).await;
-    world.idp.behave(Endpoint::Refresh);
-    // One request may wait; those after it are served stale, or sent on, at once.
-    there.get("/").await;
-    eventually("the browser goes on with another grant", async || there.browse(&world.idp, "/").await.is_upstreams()).await;
-    // On a machine so slow that the silent way fails half-way, the next one is a login, which asks nothing either.
-    assert_eq!(world.idp.prompts(), 1, "without a question");
-}
-
-#[tokio::test]
 async fn whether_the_store_takes_writes_is_a_metric_also_while_no_call_is_sent() {
     let world = World::build().on(Kind::Postgres).start().await;
     let is_writable = async |expected: f64| {

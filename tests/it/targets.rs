@@ -33,15 +33,21 @@ const TARGETS: [&str; 12] = [
     "/?",
 ];
 
+/// What is answered to a request whose line has this target as it is.
+async fn answer_over_http1(world: &World, cookie: &str, target: &str) -> String {
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 /// Asks for each of them over each version, with a cookie.
 async fn ask_for_all(world: &World) {
     let cookie = world.signed_in().await.cookie_header();
     for target in TARGETS {
-        let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        let head = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = answer_over_http1(world, &cookie, target).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{target} {answer}");
         let mut client = Frames::connect(world.address()).await;
         client.ask(1, &cookie, target, &[]).await;
@@ -97,11 +103,7 @@ async fn a_url_without_a_path_means_the_root_and_a_path_without_a_slash_is_none(
     let world = World::start().await;
     let cookie = world.signed_in().await.cookie_header();
     for (target, seen) in [("http://app.test?/private", "/?/private"), ("http://app.test?", "/?"), ("http://app.test", "/")] {
-        let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        let head = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = answer_over_http1(&world, &cookie, target).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{target} {answer}");
         assert_eq!(world.upstream.last().target, seen, "{target}");
     }

@@ -3,7 +3,7 @@
 use super::{
     provider::{Call, Reply},
     row::{Begin, Follows},
-    world::{Mutation, Scenario, World, ticks},
+    world::{Mutation, Scenario, World, ticks, token_timeout},
 };
 use crate::{
     grant::{AttemptId, Rotation},
@@ -175,7 +175,7 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
     match plan(&grant, grant.generation) {
         Plan::Ended | Plan::KeyMissing | Plan::Renewed => {}
         Plan::WaitFor(_) => {
-            let left = recovery::expirable_lease(recover(class, &grant, scenario.introspects));
+            let left = recovery::expirable_lease(recover(class, &grant, scenario.introspects, token_timeout()));
             let is_settled = left.is_none_or(|left| row.lease_left <= ticks(left));
             if world.owner_looks_dead() && (is_settled || scenario.breaks(Mutation::ExpiresUnsettledLeases)) {
                 let mut next = world.clone();
@@ -189,13 +189,15 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
         Plan::RetryAfter(_) if scenario.breaks(Mutation::NeverRetriesAfterLease) => {}
         Plan::RetryAfter(attempt) => {
             let attempt = name(attempt);
-            let recovery = match recover(class, &grant, scenario.introspects) {
+            let recovery = match recover(class, &grant, scenario.introspects, token_timeout()) {
                 _ if scenario.breaks(Mutation::AlwaysReuse) => Recovery::Reuse(None),
-                recovery @ (Recovery::Reuse(_) | Recovery::Introspect | Recovery::GiveUp) => recovery,
+                Recovery::Settle(_) if scenario.breaks(Mutation::IntrospectsAtOnce) => Recovery::Introspect,
+                recovery => recovery,
             };
             let is_paused = row.retry_left > 0;
             match recovery {
                 Recovery::GiveUp => add("finds a token of unknown fate", with(world, at, Process::Abandoning(attempt))),
+                Recovery::Settle(_) => {}
                 Recovery::Reuse(_) | Recovery::Introspect if is_paused => {}
                 Recovery::Reuse(within) => add("plans to present again", planned(Some(Follows { attempt, within }), false)),
                 Recovery::Introspect => add("plans to introspect", planned(Some(Follows { attempt, within: None }), true)),
@@ -295,10 +297,13 @@ fn failure(world: &World, reply: Reply, is_repeated: bool, scenario: &Scenario) 
         }
         FailureClass::Dead => Write::Lapse { retry: 0, settling: 0, abandon: true },
         FailureClass::Ambiguous => {
-            let is_asked_about = scenario.introspects && scenario.class.may_detect_reuse();
-            let settles = is_asked_about && !scenario.breaks(Mutation::IntrospectsAtOnce);
+            let ago = world.row.as_ref().and_then(|row| row.as_grant(scenario).presented_ago).unwrap_or_default();
+            let settling = match recovery::settling(scenario.class, scenario.introspects, ago) {
+                _ if scenario.breaks(Mutation::IntrospectsAtOnce) => 0,
+                settling => ticks(settling),
+            };
             // There is also a pause, by the clock of the replica, which may differ from that of another.
-            Write::Lapse { retry: 0, settling: if settles { ticks(SETTLED) } else { 0 }, abandon: false }
+            Write::Lapse { retry: 0, settling, abandon: false }
         }
         FailureClass::Config(_) | FailureClass::Retry(_) => Write::Release,
     }

@@ -18,6 +18,11 @@ pub(super) const TICK: Duration = Duration::from_millis(2500);
 /// In ticks, how long a replica waits for the provider: longer than it takes to be taken for dead, so that neither this nor [`SETTLED`] can
 /// stand for it.
 const TOKEN_TIMEOUT: u8 = 3;
+/// That as the code has it.
+pub(super) fn token_timeout() -> Duration {
+    TICK * u32::from(TOKEN_TIMEOUT)
+}
+
 /// As `store/replica.rs` has it, less the second that may lie between two beats.
 const DEAD_AFTER: Duration = Duration::from_secs(6 - 1);
 
@@ -87,7 +92,10 @@ impl Scenario {
 
     /// Ages of presentations that nothing tells apart from older ones: as few as possible, so that there are few states.
     fn oldest(&self) -> u8 {
-        if let Habit::ReuseInterval(interval) = self.habit { interval } else { 0 }
+        let at_the_provider = if let Habit::ReuseInterval(interval) = self.habit { interval } else { 0 };
+        let settles = |interval| ticks(interval + token_timeout() + MAX_INTENT_AGE + SETTLED) + 1;
+        let here = self.class.reuse_interval().filter(|_| self.introspects).map_or(0, settles);
+        at_the_provider.max(here)
     }
 
     pub(super) fn breaks(&self, mutation: Mutation) -> bool {

@@ -21,8 +21,14 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
     use Rotation::{Reusable, Rotating, Unknown};
     const GRACE: RefreshTokenRotation = RefreshTokenRotation::ReuseInterval(Duration::from_secs(30));
     const AGAIN: Recovery = Recovery::Reuse(None);
+    const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
     let recovered = |class, rotation, ago, introspects| {
-        recover(class, &Grant { rotation, presented: 1, presented_ago: Some(Duration::from_secs(ago)), ..grant(0) }, introspects)
+        recover(
+            class,
+            &Grant { rotation, presented: 1, presented_ago: Some(Duration::from_secs(ago)), ..grant(0) },
+            introspects,
+            TOKEN_TIMEOUT,
+        )
     };
     let cases = [
         (RefreshTokenRotation::Observed, Reusable, 900, AGAIN),
@@ -46,11 +52,33 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
         "a token that may be reused needs no question"
     );
     assert_eq!(recovered(RefreshTokenRotation::ReuseDetection, Unknown, 900, true), Recovery::Introspect);
+    // Whatever was presented in the interval is under way no longer than a token call.
+    for (ago, expected) in [(30, Recovery::Settle(Duration::from_secs(38))), (67, Recovery::Settle(Duration::from_secs(1)))] {
+        assert_eq!(recovered(GRACE, Unknown, ago, true), expected, "{ago}");
+    }
+    assert_eq!(recovered(GRACE, Unknown, 68, true), Recovery::Introspect);
+}
+
+#[test]
+fn a_call_that_has_ended_is_settled_only_where_the_token_is_introspected_next() {
+    const INTERVAL: RefreshTokenRotation = RefreshTokenRotation::ReuseInterval(Duration::from_secs(30));
+    for (class, ago, expected) in [
+        (RefreshTokenRotation::ReuseDetection, 0, SETTLED),
+        (RefreshTokenRotation::Observed, 0, SETTLED),
+        (RefreshTokenRotation::SingleUse, 900, Duration::ZERO),
+        (INTERVAL, 29, Duration::ZERO),
+        (INTERVAL, 30, SETTLED),
+        (RefreshTokenRotation::ReuseInterval(Duration::ZERO), 0, SETTLED),
+    ] {
+        assert_eq!(settling(class, true, Duration::from_secs(ago)), expected, "{class:?} {ago}");
+        assert_eq!(settling(class, false, Duration::from_secs(ago)), Duration::ZERO, "{class:?} {ago}");
+    }
 }
 
 #[test]
 fn a_dead_replicas_lease_runs_until_its_token_call_is_settled_where_the_token_is_then_asked_about() {
     let left = expirable_lease(Recovery::Introspect).unwrap();
+    assert_eq!(expirable_lease(Recovery::Settle(SETTLED)), Some(left), "the token is introspected later");
     for token_timeout in [1, 30, 600].map(Duration::from_secs) {
         let lease = token_timeout + SAVING;
         assert!(lease - left >= MAX_INTENT_AGE + token_timeout + SETTLED, "the call may have begun and ended as late as it can");

@@ -9,7 +9,7 @@ use crate::harness::{
     Kind, World,
     faults::FaultProxy,
     idp::{CLIENT_ID, CLIENT_SECRET, Endpoint, Idp, Misbehaviour},
-    visitor::path_of,
+    visitor::{Visitor, path_of},
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -38,8 +38,8 @@ fn declined(request: &Url) -> String {
     path_of(&callback)
 }
 
-#[tokio::test]
-async fn who_declines_a_new_scope_goes_on_and_is_not_asked_again() {
+/// A user of a living session, and the request by which the provider is to ask them for a scope that the settings name since.
+async fn asked_for_a_new_scope() -> (World, Visitor, Url) {
     let mut world = World::build().set("oidc_scopes", "openid,profile,email,offline_access").start().await;
     let visitor = world.signed_in().await;
     world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,files")]).await;
@@ -47,6 +47,12 @@ async fn who_declines_a_new_scope_goes_on_and_is_not_asked_again() {
     world.idp.want_consent(true);
     let refused = world.idp.authorize(&visitor.get("/page").await.location()).await;
     let asked = visitor.get(&path_of(&refused)).await.location();
+    (world, visitor, asked)
+}
+
+#[tokio::test]
+async fn who_declines_a_new_scope_goes_on_and_is_not_asked_again() {
+    let (world, visitor, asked) = asked_for_a_new_scope().await;
     assert!(asked.as_str().starts_with(world.idp.issuer()) && !asked.as_str().contains("prompt=none"), "{asked}");
     let back = visitor.get(&declined(&asked)).await;
     assert_eq!(back.location().as_str(), "https://app.test/page", "the session is alive");
@@ -60,13 +66,7 @@ async fn who_declines_a_new_scope_goes_on_and_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_failed_code_exchange_is_no_user_s_no_to_a_new_scope() {
-    let mut world = World::build().set("oidc_scopes", "openid,profile,email,offline_access").start().await;
-    let visitor = world.signed_in().await;
-    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,files")]).await;
-    let visitor = visitor.at(world.address());
-    world.idp.want_consent(true);
-    let refused = world.idp.authorize(&visitor.get("/page").await.location()).await;
-    let asked = visitor.get(&path_of(&refused)).await.location();
+    let (world, visitor, asked) = asked_for_a_new_scope().await;
     world.idp.want_consent(false);
     let agreed = world.idp.authorize(&asked).await;
     world.idp.misbehave(Endpoint::Code, Misbehaviour::Answer(500, String::new(), vec![]));

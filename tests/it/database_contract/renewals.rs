@@ -133,6 +133,20 @@ contract! {
             assert_eq!(expired().await, left.is_none(), "{left:?}");
         }
     }
+    a_living_replicas_lease_is_its_own_however_long_it_is(store) {
+        let beating = tokio::spawn({ let store = store.clone(); async move { store.run_heartbeat().await } });
+        crate::harness::eventually::eventually("its heartbeat counts", async || {
+            let (id, _) = login(&store).await;
+            let held = begin(&store, id, 0, LEASE, None).await.unwrap().attempt;
+            !store.expire_dead_owners_lease(id, held, None, LEASE).await.unwrap()
+        })
+        .await;
+        let (id, _) = login(&store).await;
+        let held = begin(&store, id, 0, 100 * LEASE, None).await.unwrap().attempt;
+        assert!(!store.expire_dead_owners_lease(id, held, None, Duration::ZERO).await.unwrap());
+        assert!(!store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired, "a replica with other settings did not date it anew");
+        beating.abort();
+    }
     a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
