@@ -13,7 +13,7 @@ pub const MAX_PATTERN_SIZE: usize = 1 << 20;
 pub enum InvalidPattern {
     /// It is no regular expression, or one with look-around or backreferences; or it has what another library reads otherwise.
     #[error(
-        "is no regular expression of RE2's syntax, without \\Q, and with \\{{ and, in a class, \\[ and \\& for those characters"
+        "is no regular expression of RE2's syntax, without \\Q, and with \\{{ and, in a class, \\[, \\&, \\- and \\~ for those characters"
     )]
     Syntax,
     /// It takes too much memory.

@@ -176,8 +176,11 @@ impl Raw {
     /// The store and its keys, for commands that need nothing else.
     ///
     /// # Errors
-    /// The problems of these settings.
+    /// The problems of these settings; only those found before where the file could not be read.
     pub fn store(&self, problems: Problems) -> Result<(crate::store::Settings, EncryptionKeys), Problems> {
+        if self.is_file_unread {
+            return Err(problems);
+        }
         let mut reader = Reader::new(self, problems);
         match store::read(&mut reader) {
             (Some(store), Some(keys)) if reader.problems.0.is_empty() => Ok((store, keys)),

@@ -85,7 +85,7 @@ const GROUP_REGEX_FILTER: Setting = setting(
     "oidc_group_regex_filter",
     ValueType::Text,
     ".*",
-    "A regular expression (RE2 syntax, without `\\Q`, and with `\\{` and, in a class, `\\[` and `\\&` for those characters) for the names of groups, after `oidc_group_mapping`. Evergate ignores groups in whose name it matches nowhere: they are in no header and open no route. `^app-` keeps those that begin with `app-`. It does not affect `oidc_allowed_groups`.",
+    "A regular expression (RE2 syntax, without `\\Q`, and with `\\{` and, in a class, `\\[`, `\\&`, `\\-` and `\\~` for those characters) for the names of groups, after `oidc_group_mapping`. Evergate ignores groups in whose name it matches nowhere: they are in no header and open no route. `^app-` keeps those that begin with `app-`. It does not affect `oidc_allowed_groups`.",
 );
 const USER_ROLE_FIELD: Setting = setting(
     "oidc_user_role_field",

@@ -44,7 +44,7 @@ pub(super) const CLAIMS_MATCH: Setting = setting(
     "claims_match",
     ValueType::Map,
     "",
-    "Authorization: a table of claims, each with a regular expression (RE2 syntax, without `\\Q`, and with `\\{` and, in a class, `\\[` and `\\&` for those characters) that must match the whole claim, as in `{ costcenter = \"4[0-9]+\" }`.",
+    "Authorization: a table of claims, each with a regular expression (RE2 syntax, without `\\Q`, and with `\\{` and, in a class, `\\[`, `\\&`, `\\-` and `\\~` for those characters) that must match the whole claim, as in `{ costcenter = \"4[0-9]+\" }`.",
 );
 pub(super) const CLAIMS_EXIST: Setting =
     setting("claims_exist", ValueType::List, "", "Authorization: claims that a user must have, whatever they say.");

@@ -71,7 +71,8 @@ impl Environment {
     pub fn read(&self, problems: &mut Problems) -> Raw {
         let path = self.file();
         let file = path.as_ref().map(|path| file::read(path, problems)).transpose();
-        let is_file_unread = file.is_err();
+        let is_named_unreadably = self.config_path.is_none() && self.not_utf8.iter().any(|name| is_config_path(name));
+        let is_file_unread = file.is_err() || is_named_unreadably;
         let (file, mut warnings) = match file {
             Ok(file) => file.map_or_else(|| (Figment::new(), Vec::new()), |file| (file.values, file.warnings)),
             Err(message) => {

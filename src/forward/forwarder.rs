@@ -18,7 +18,7 @@ use super::{
     error::ForwardError,
     guards::{RequestGuards, RequestSlot},
     hop_by_hop::{self, Upgrade},
-    http1::{Connection, InterimHandler},
+    http1::{Connection, InterimHandler, has_no_content},
     injection::Injection,
     outgoing::Outgoing,
     reply::Reply,
@@ -198,8 +198,7 @@ impl Forwarder {
             return Err(ForwardError::UnexpectedUpgrade);
         }
         backend.clean_response(response.headers_mut());
-        let has_no_content = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if has_no_content && !response.body().is_end_stream() {
+        if has_no_content(response.status()) && !response.body().is_end_stream() {
             *response.body_mut() = UpstreamBody::Empty;
         }
         if response.status() == StatusCode::NO_CONTENT {

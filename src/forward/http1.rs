@@ -35,7 +35,7 @@ pub use limits::{MAX_FIELDS, MAX_HEAD_BYTES};
 pub use request::OutgoingRequest;
 pub use request_writer::RequestWriter;
 pub use response_body::Http1ResponseBody;
-pub use response_head::content_length;
+pub use response_head::{content_length, has_no_content};
 pub use transport::{AsyncStream, Transport};
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use crate::{
 const RECENT: Duration = Duration::from_secs(30);
 /// How long the answer to a dummy is waited for while a grant's own failure is to be judged, which its lease has time for.
 const DUMMY_DEADLINE: Duration = Duration::from_secs(5);
+/// How long it counts that the provider has refused a dummy by the protocol, so that many refused grants cost one dummy.
+const DUMMY_COUNTS: Duration = Duration::from_secs(2);
 /// How often token refreshes that cannot be verified are logged as errors.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -50,8 +52,8 @@ impl Engine {
     }
 
     /// Probes with a dummy refresh token whether an outage is over, so that it costs no grant whose refresh token can be used
-    /// only once. Returns how long to wait if the outage goes on. A healthy provider is never probed, because each probe is a
-    /// failed refresh in its audit log.
+    /// only once. Returns how long to wait if the outage goes on. A provider that has not failed is never probed, because each probe
+    /// is a failed refresh in its audit log.
     pub(super) async fn probe_provider(&self, grant: &Grant) -> Option<Duration> {
         let failure = self.provider.probe().await.err()?;
         let class = self.classify(&failure);
@@ -78,11 +80,12 @@ impl Engine {
         class
     }
 
-    /// Whether the provider refuses a dummy refresh token by the protocol. It is asked by one at a time, and at most every [`RECENT`].
+    /// Whether the provider refuses a dummy refresh token by the protocol. It is asked by one at a time. That it does not is remembered for
+    /// [`RECENT`]; that it does, hardly longer than for whoever has waited meanwhile, because a firewall may begin to answer.
     async fn refuses_dummies_now(&self) -> bool {
         let mut answer = self.dummy_answer.lock().await;
         if let Some((asked, is_refused)) = *answer
-            && asked.elapsed() < RECENT
+            && asked.elapsed() < if is_refused { DUMMY_COUNTS } else { RECENT }
         {
             return is_refused;
         }

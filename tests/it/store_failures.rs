@@ -3,14 +3,8 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::json;
 
-use crate::harness::{
-    Kind, World,
-    eventually::eventually,
-    idp::{Endpoint, Misbehaviour},
-    visitor::Visitor,
-};
+use crate::harness::{Kind, World, eventually::eventually, idp::Endpoint, visitor::Visitor};
 
 const EXPIRED: Duration = Duration::from_secs(301);
 

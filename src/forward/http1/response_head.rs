@@ -136,7 +136,7 @@ fn may_be_followed_by_content(status: StatusCode, headers: &HeaderMap, is_head_r
 }
 
 /// Whether a response of this status ends with its head, whatever that says (RFC 9112 section 6.3).
-fn has_no_content(status: StatusCode) -> bool {
+pub fn has_no_content(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

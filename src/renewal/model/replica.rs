@@ -1,16 +1,14 @@
 //! A replica: the steps of an attempt, as `renewal/attempt.rs` and `renewal/outcome.rs` take them.
 
 use super::{
-    provider::{Call, Reply},
+    answers::answer,
+    provider::Call,
     row::{Begin, Follows},
     world::{Mutation, Scenario, World, ticks, token_timeout},
 };
 use crate::{
-    grant::{AttemptId, Rotation},
-    renewal::{
-        classify::{FailureClass, classify},
-        recovery::{self, MAX_INTENT_AGE, Plan, Recovery, SETTLED, known_rotation, plan, recover},
-    },
+    grant::AttemptId,
+    renewal::recovery::{self, MAX_INTENT_AGE, Plan, Recovery, known_rotation, plan, recover},
 };
 
 /// A replica, as far as this grant is concerned.
@@ -144,7 +142,7 @@ pub(super) fn steps(world: &World, at: u8, scenario: &Scenario, add: &mut impl F
     }
 }
 
-fn with(world: &World, at: u8, process: Process) -> World {
+pub(super) fn with(world: &World, at: u8, process: Process) -> World {
     let mut next = world.clone();
     next.replicas[usize::from(at)].process = process;
     next
@@ -192,7 +190,7 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
             let recovery = match recover(class, &grant, scenario.introspects, token_timeout()) {
                 _ if scenario.breaks(Mutation::AlwaysReuse) => Recovery::Reuse(None),
                 Recovery::Settle(_) if scenario.breaks(Mutation::IntrospectsAtOnce) => Recovery::Introspect,
-                recovery => recovery,
+                recovery @ (Recovery::Reuse(_) | Recovery::Introspect | Recovery::Settle(_) | Recovery::GiveUp) => recovery,
             };
             let is_paused = row.retry_left > 0;
             match recovery {
@@ -249,63 +247,6 @@ fn write_intent(
     if let Some(mut next) = world.fault().filter(|next| next.late.is_none()) {
         next.late = Some(*begin);
         add("takes the intent for failed, which is written late", unknown(next));
-    }
-}
-
-/// Takes what the provider said, and decides what it means.
-fn answer(world: &World, at: u8, presented: &Presented, scenario: &Scenario, add: &mut impl FnMut(&'static str, World)) {
-    let Some(index) = world.calls.iter().position(|call| call.asker == Some(at)) else { return };
-    let Presented { is_repeated, .. } = *presented;
-    let mut answered = world.clone();
-    let outcomes = |world: &World, reply: Reply| {
-        let mut next = world.clone();
-        let write = match reply {
-            Reply::Tokens(new) => {
-                next.received |= new.map_or(0, |new| 1 << new);
-                Write::Save(new)
-            }
-            failed @ (Reply::InvalidGrant | Reply::Unavailable | Reply::Broken) => failure(world, failed, is_repeated, scenario),
-        };
-        with(&next, at, Process::Writing(*presented, write))
-    };
-    if let Some(reply) = world.calls[index].reply {
-        answered.calls.remove(index);
-        add("hears the provider's answer", outcomes(&answered, reply));
-    }
-    // The connection breaks; what was not acted on yet may still be.
-    if let Some(mut broken) = world.fault() {
-        if broken.calls[index].reply.is_some() {
-            broken.calls.remove(index);
-        } else {
-            let call = &mut broken.calls[index];
-            (call.asker, call.left) = (None, call.left.min(ticks(SETTLED)));
-            broken.calls.sort_unstable();
-        }
-        add("loses the connection to the provider", outcomes(&broken, Reply::Broken));
-    }
-}
-
-/// What is written after a failure, as `Engine::handle_failure` decides it.
-fn failure(world: &World, reply: Reply, is_repeated: bool, scenario: &Scenario) -> Write {
-    let rotation = world.row.as_ref().map_or(Rotation::Unknown, |row| row.as_grant(scenario).rotation);
-    let class = known_rotation(scenario.class, world.rotates, rotation);
-    match classify(&reply.failure(), &[]) {
-        FailureClass::Dead
-            if recovery::refusal_is_conclusive(class, is_repeated) || scenario.breaks(Mutation::EveryRefusalIsConclusive) =>
-        {
-            Write::End
-        }
-        FailureClass::Dead => Write::Lapse { retry: 0, settling: 0, abandon: true },
-        FailureClass::Ambiguous => {
-            let ago = world.row.as_ref().and_then(|row| row.as_grant(scenario).presented_ago).unwrap_or_default();
-            let settling = match recovery::settling(scenario.class, scenario.introspects, ago) {
-                _ if scenario.breaks(Mutation::IntrospectsAtOnce) => 0,
-                settling => ticks(settling),
-            };
-            // There is also a pause, by the clock of the replica, which may differ from that of another.
-            Write::Lapse { retry: 0, settling, abandon: false }
-        }
-        FailureClass::Config(_) | FailureClass::Retry(_) => Write::Release,
     }
 }
 

@@ -71,7 +71,7 @@ fn a_map_is_json_or_yaml_and_names_of_groups_need_a_claim_and_a_pattern() {
     there are 3 problems with the settings:
       CODER_OIDC_AUTH_URL_PARAMS: must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once
       CODER_OIDC_GROUP_MAPPING: must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once
-      CODER_OIDC_GROUP_REGEX_FILTER: is no regular expression of RE2's syntax, without \Q, and with \{ and, in a class, \[ and \& for those characters
+      CODER_OIDC_GROUP_REGEX_FILTER: is no regular expression of RE2's syntax, without \Q, and with \{ and, in a class, \[, \&, \- and \~ for those characters
     "#);
 }
 

@@ -1,6 +1,6 @@
 //! The settings file: what it may hold, and how strictly it is read.
 
-use evergate::config::{ValueType, print, table};
+use evergate::config::{Problems, ValueType, print, table};
 
 use super::{WHOLE, checked, environment, file, problems};
 
@@ -48,12 +48,20 @@ fn the_file_may_use_its_own_types_and_is_read_strictly() {
 fn a_file_that_cannot_be_read_is_the_only_problem_because_whatever_is_missing_may_be_in_it() {
     let (_file, broken) = file("upstream_url = [");
     let key = [("CODER_OIDC_CLIENT_KEY_FILE", "/key.pem"), ("CODER_OIDC_CLIENT_AUTH_METHOD", "none")];
+    let database = [("CODER_PG_LISTEN_URL", "postgres://db.example/evergate")];
     for (path, said) in [("/nowhere/evergate.toml", "cannot be read"), (broken.as_str(), "is not valid TOML")] {
-        for variables in [&WHOLE[..], &[], &key] {
+        for variables in [&WHOLE[..], &[], &key, &database] {
             let mut given = environment(variables);
             given.config_path = Some(path.to_owned());
             let told = checked(&given).unwrap_err().to_string();
             assert!(told.contains(said) && told.starts_with("there is a problem with"), "{told}");
+            let mut problems = Problems::default();
+            let raw = given.read(&mut problems);
+            let told = raw.store(problems).unwrap_err().to_string();
+            assert!(
+                told.contains(said) && told.starts_with("there is a problem with"),
+                "of the commands that need the store alone: {told}"
+            );
         }
         let mut given = environment(&WHOLE);
         given.variables.insert("CODER_OIDC_ALOWED_GROUPS".to_owned(), "x".to_owned());
@@ -61,6 +69,10 @@ fn a_file_that_cannot_be_read_is_the_only_problem_because_whatever_is_missing_ma
         let told = checked(&given).unwrap_err().to_string();
         assert!(told.contains("CODER_OIDC_ALOWED_GROUPS: there is no such setting"), "{told}");
     }
+    let mut given = environment(&[]);
+    given.not_utf8.insert("coder_config_path".to_owned());
+    let told = checked(&given).unwrap_err().to_string();
+    assert!(told.contains("is not UTF-8 text") && told.starts_with("there is a problem with"), "{told}");
 }
 
 #[test]
