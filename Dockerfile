@@ -1,6 +1,6 @@
-# A release names both by their digests (docs/releases.md).
-ARG BUILD_IMAGE=docker.io/library/rust:1-bookworm
-ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+# Both are the indexes for all processors, by digest: a tag can be moved to other bytes (docs/releases.md has how they are renewed).
+ARG BUILD_IMAGE=docker.io/library/rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build

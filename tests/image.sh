@@ -2,7 +2,7 @@
 # Proves that the Dockerfile, as it is, builds an image that behaves, on a Debian machine that has neither a Docker
 # engine nor a registry to pull from. Needs root and a Rust toolchain.
 #
-# Two things are stand-ins, under the names that the Dockerfile's FROM lines ask for:
+# Two things are stand-ins, which its two ARGs name, because nothing that is made here has the digests that the file pins:
 # - the Rust image is an empty tree in which this machine's /usr and toolchain are mounted while building;
 # - the distroless image is put together from the same packages of this machine's Debian as the real one.
 # So this shows nothing about what those publishers ship today, and image sizes are near the real ones, not equal.
@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 store=${IMAGE_STORE:-$work/store}
 started=()
+stand_ins=()
 passed=0
 failed=0
 
@@ -100,20 +101,21 @@ distroless_stand_in() {
     podman import --quiet --change 'USER 65532' "$work/distroless.tar" "$1" >/dev/null
 }
 
-# The names are read from the Dockerfile, so that a stand-in cannot be for another image than the one asked for. They are the
-# defaults of its ARGs.
+# The images that the Dockerfile asks for are read from it, so that a stand-in cannot be for another image than the one asked for.
 base_images() {
-    awk '$1 == "ARG" && split($2, parts, "=") == 2 { defaults["${" parts[1] "}"] = parts[2] }
-         $1 == "FROM" { print ($2 in defaults) ? defaults[$2] : $2 }' Dockerfile
+    awk '$1 == "ARG" && split($2, parts, "=") == 2 && parts[1] ~ /_IMAGE$/ { print parts[1], parts[2] }' Dockerfile
 }
 
 make_stand_ins() {
-    local name
-    while read -r name; do
-        podman image exists "$name" && continue
+    local argument name stand_in
+    while read -r argument name; do
+        stand_in=localhost/stand-in/${name##*/}
+        stand_in=${stand_in%@*}
+        stand_ins+=(--build-arg "$argument=$stand_in")
+        podman image exists "$stand_in" && continue
         case $name in
-            */rust:*) rust_stand_in "$name" ;;
-            */distroless/*) distroless_stand_in "$name" ;;
+            */rust:*@sha256:*) rust_stand_in "$stand_in" ;;
+            */distroless/*@sha256:*) distroless_stand_in "$stand_in" ;;
             *) echo "image: there is no stand-in for $name" >&2; exit 1 ;;
         esac
     done < <(base_images)
@@ -125,7 +127,7 @@ build() {
     local registry=${CARGO_HOME:-$HOME/.cargo}/registry crates=()
     [[ -d $registry ]] && crates=(--volume "$registry:/cargo/registry:O")
     buildah bud --format docker --isolation chroot --network host --pull-never --layers \
-        --volume /usr:/usr:O --volume "$(rustc --print sysroot):/rust:ro" "${crates[@]}" \
+        --volume /usr:/usr:O --volume "$(rustc --print sysroot):/rust:ro" "${crates[@]}" "${stand_ins[@]}" \
         --tag "$image" . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; return 1; }
 }
 

@@ -92,3 +92,21 @@ fn the_image_is_built_from_everything_that_the_build_reads() {
     let resolved = Command::new(env!("CARGO")).args(metadata).current_dir(root).output().unwrap();
     assert!(resolved.status.success(), "{}", String::from_utf8_lossy(&resolved.stderr));
 }
+
+#[test]
+fn each_base_image_is_pinned_by_its_digest_and_the_build_s_has_the_toolchain_that_the_manifest_asks_for() {
+    let defaults: Vec<(&str, &str)> = DOCKERFILE
+        .lines()
+        .filter_map(|line| line.strip_prefix("ARG ")?.split_once('='))
+        .filter(|(name, _)| name.ends_with("_IMAGE"))
+        .collect();
+    let bases = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("FROM "));
+    let used: Vec<String> = bases.map(|base| base.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(used, Vec::from_iter(defaults.iter().map(|(name, _)| format!("${{{name}}}"))));
+    for (name, image) in &defaults {
+        let (_, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{name}={image} has no digest"));
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}={image}");
+    }
+    let toolchain = concat!("rust:", env!("CARGO_PKG_RUST_VERSION"), "-");
+    assert!(defaults[0].1.contains(toolchain), "{defaults:?} against {toolchain}");
+}

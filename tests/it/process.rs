@@ -239,7 +239,8 @@ fn a_variable_that_is_not_utf_8_is_a_problem_like_all_others() {
     {
         assert!(error.contains(said), "{error}");
     }
-    assert!(error.contains("there are 6 problems") && !error.contains("hunter2"), "{error}");
+    // What else is required may be in the file whose name cannot be read.
+    assert!(error.contains("there are 2 problems") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]
