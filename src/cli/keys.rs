@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use clap::{ArgMatches, Command};
 
-use super::{output::print_out, recorded::recorded, runtime::block_on};
+use super::{output::print_out, recorded::recorded, require_store, runtime::block_on};
 use crate::{
     administration::Action,
     app,
@@ -41,6 +41,7 @@ fn open(environment: &Environment) -> anyhow::Result<Store> {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let (store, keys) = raw.store(problems)?;
+    require_store(&store)?;
     Ok(Store::open(&store, app::keys(keys)?, Metrics::default())?)
 }
 

@@ -8,7 +8,7 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{output::print_out, recorded::recorded, runtime::block_on};
+use super::{output::print_out, recorded::recorded, require_store, runtime::block_on};
 use crate::{
     administration::{Action, Administration, Whose, parse_event_place},
     app,
@@ -107,6 +107,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let settings = check(&raw, problems)?;
+    require_store(&settings.store)?;
     let Some((verb, arguments)) = verb.subcommand().and_then(|(name, arguments)| Some((Verb::parse(name)?, arguments))) else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! The store's settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::postgres::PostgresSettings;
 
@@ -11,4 +11,14 @@ pub enum Settings {
     Postgres(PostgresSettings),
     /// One file in `CODER_DATA_DIR`.
     Sqlite(PathBuf),
+}
+
+impl Settings {
+    /// SQLite's file, where no start has created it yet.
+    pub fn file_to_come(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(path) => (!path.exists()).then_some(path),
+        }
+    }
 }

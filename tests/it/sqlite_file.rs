@@ -52,3 +52,25 @@ async fn a_copy_that_sqlite_makes_of_the_file_in_use_is_whole_and_serves() {
     assert_eq!(early.fetch("/").await.status, StatusCode::OK);
     assert!(world.signed_in().await.get("/").await.is_upstreams());
 }
+
+#[test]
+fn commands_that_ask_the_store_create_none_that_the_gateway_s_own_user_could_not_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    for arguments in [["sessions", "list"], ["sessions", "audit"], ["keys", "status"], ["keys", "reseal"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_evergate"))
+            .args(arguments)
+            .env_clear()
+            .env("CODER_DATA_DIR", &data)
+            .env("CODER_ACCESS_URL", "http://127.0.0.1:1")
+            .env("CODER_UPSTREAM_URL", "http://127.0.0.1:1")
+            .env("CODER_OIDC_ISSUER_URL", "http://127.0.0.1:1")
+            .env("CODER_OIDC_CLIENT_ID", "app")
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {error}");
+        assert!(error.contains("there is no store yet") && error.contains("evergate.sqlite"), "{arguments:?}: {error}");
+        assert!(!data.exists(), "{arguments:?}");
+    }
+}
