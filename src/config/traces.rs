@@ -78,8 +78,9 @@ impl<'a> Variables<'a> {
         }
         let (endpoint, headers) = (self.endpoint(), self.headers());
         let timeout = self.millis(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"], 10_000);
+        let batch_timeout = self.millis(&["OTEL_BSP_EXPORT_TIMEOUT"], 30_000);
         // As in other implementations, which limit nothing then.
-        let timeout = if timeout.is_zero() { Duration::MAX } else { timeout };
+        let unless_zero = |limit: Duration| if limit.is_zero() { Duration::MAX } else { limit };
         let delay = self.millis(&["OTEL_BSP_SCHEDULE_DELAY"], 5_000);
         let max_queue = self.count("OTEL_BSP_MAX_QUEUE_SIZE", 2048);
         let max_batch = self.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).min(max_queue);
@@ -89,7 +90,8 @@ impl<'a> Variables<'a> {
         Some(TraceSettings {
             endpoint: endpoint?,
             headers,
-            timeout,
+            timeout: unless_zero(timeout),
+            batch_timeout: unless_zero(batch_timeout),
             is_compressed,
             ca_file,
             client_certificate: chain.zip(key),

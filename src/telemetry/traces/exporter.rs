@@ -114,8 +114,19 @@ impl Exporter {
 
     /// Sends a batch in parts that a collector takes.
     async fn export_in_parts(&mut self, batch: &[FinishedSpan]) {
+        let limit = self.settings.batch_timeout;
         for part in parts(batch) {
-            self.export_with_retry(part).await;
+            if timeout(limit, self.export_with_retry(part)).await.is_err() {
+                self.failed(&NotExported::TimedOut(limit));
+                self.metrics.spans_dropped(part.len() as u64);
+            }
+        }
+    }
+
+    /// Says so of the first of several failures.
+    fn failed(&mut self, error: &NotExported) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(error = causes(error), "spans do not reach the collector (OTEL_EXPORTER_OTLP_ENDPOINT)");
         }
     }
 
@@ -133,9 +144,7 @@ impl Exporter {
                 }
                 Err(error) => error,
             };
-            if !std::mem::replace(&mut self.is_failing, true) {
-                tracing::warn!(error = causes(&error), "spans do not reach the collector (OTEL_EXPORTER_OTLP_ENDPOINT)");
-            }
+            self.failed(&error);
             let Some(asked) = error.may_pass_later() else { break };
             if attempt < TRIES {
                 tokio::time::sleep(asked.unwrap_or(pause).min(MAX_PAUSE)).await;

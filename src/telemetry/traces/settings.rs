@@ -33,6 +33,8 @@ pub struct TraceSettings {
     pub max_batch: usize,
     /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`: how many characters of an attribute are kept. Clients choose how long a path is.
     pub max_attribute: usize,
+    /// `OTEL_BSP_EXPORT_TIMEOUT`: how long spans are tried to be sent, with all attempts.
+    pub batch_timeout: Duration,
     /// `OTEL_BSP_SCHEDULE_DELAY`: how long a span waits for others.
     pub delay: Duration,
 }
