@@ -19,7 +19,7 @@ use crate::{
     exchange::Exchange,
     grant::{EndReason, Grant},
     identity::{ForwardedIdentity, HeaderSet, Identity},
-    policy::{Cors, CrossOrigin, Denied, Permit, Policies, Policy, Rule},
+    policy::{Cors, CrossOrigin, Denied, Permit, Policies, Policy, Rule, logged_origin},
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
@@ -33,6 +33,7 @@ use crate::{
 use next_step::{Need, NextStep};
 
 pub use admitted::{Admitted, AdmittedSession, Credential, NotAdmitted};
+pub use to_login::asks_for_token;
 
 /// Judges requests.
 #[derive(Debug)]
@@ -76,9 +77,6 @@ pub struct Inquiry<'a> {
     /// Whether a browser sends what authenticates it by itself, also with another site's request.
     is_ambient: bool,
 }
-
-/// No more of an origin than this is logged.
-const LOGGED_ORIGIN: usize = 256;
 
 impl<'a> Inquiry<'a> {
     /// Whether a request may pass to its route.
@@ -297,13 +295,11 @@ impl Admission {
             CrossOrigin::Only(origins) => origins.join(" "),
             CrossOrigin::Any => "*".to_owned(),
         };
-        let origin = headers.get(http::header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-        let origin: String = origin.chars().take(LOGGED_ORIGIN).collect();
         tracing::info!(
             request.id = exchange.id_text(),
             http.request.method = exchange.method.as_str(),
             url.path = exchange.path().as_ref(),
-            http.request.header.origin = origin,
+            http.request.header.origin = logged_origin(headers),
             allowed_origins = allowed,
             "cross-site request refused: a page of another site sent a request that could change something; \
              CODER_ALLOWED_ORIGINS, or cors of the route with credentials, names the origins that may"

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod demo;
 mod doctor;
+mod existing_store;
 mod healthcheck;
 mod keys;
 mod login;
@@ -22,13 +23,9 @@ mod translate;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::{
-    config::{Environment, Problems, Setting, table},
-    store,
-};
+use crate::config::{Environment, Problems, Setting, table};
 
 use output::{print_error, reader_after};
 
@@ -86,15 +83,6 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
             print_error(&format!("evergate: {error:#}"));
             ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
         }
-    }
-}
-
-/// Fails where SQLite's file is not there. Whoever asks must not create it, or its keys: `serve` may run as another user, who could not
-/// use them then.
-fn require_store(settings: &store::Settings) -> anyhow::Result<()> {
-    match settings.file_to_come() {
-        None => Ok(()),
-        Some(path) => bail!("there is no store yet: {} is created by the first start, or by `evergate migrate`", path.display()),
     }
 }
 

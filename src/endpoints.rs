@@ -105,6 +105,8 @@ pub struct Endpoints {
 /// A request to an endpoint.
 struct Call<'a> {
     exchange: &'a Exchange,
+    /// As it was sent: of a WebSocket on HTTP/2, which none of these is, CONNECT.
+    method: &'a Method,
     headers: &'a HeaderMap,
     query: &'a str,
     /// Who was found to ask, for the access line.
@@ -165,7 +167,8 @@ impl Endpoints {
             Some(name) => ("/callback", name),
             None => (path, DEFAULT_NAME),
         };
-        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default(), visitor };
+        let call =
+            Call { exchange, method: &head.method, headers: &head.headers, query: head.uri.query().unwrap_or_default(), visitor };
         if let Some(below) = administrators::below(path) {
             return Box::pin(self.administration(&call, below, body)).await;
         }
@@ -173,8 +176,7 @@ impl Endpoints {
             return Box::pin(self.scim(&call, path, head, body)).await;
         }
         let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
-        // None is a WebSocket, also where that comes as an extended CONNECT.
-        if !endpoint.methods.contains(&head.method) {
+        if !endpoint.methods.contains(call.method) {
             let methods = endpoint.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             let allow = HeaderValue::try_from(methods).ok();
             return Err(Refused { allow, ..Refusal::MethodNotAllowed.into() });

@@ -1,11 +1,18 @@
 //! Fetch metadata (W3C Fetch Metadata Request Headers): what a browser says of where a request comes from and what its response is for.
-//! No page can set or hide it, and clients that are no browsers do not send it.
+//! No page can set or hide it, and clients that are no browsers do not send it. The purpose of a prefetch is told beside it.
 
 use http::{HeaderMap, HeaderName};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+/// Each of these names has been some browser's for the purpose of a request.
+const PURPOSES: [HeaderName; 4] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-purpose"),
+    HeaderName::from_static("x-moz"),
+];
 
 /// The Fetch metadata of a request. Each header is read when it is asked for, because most requests are judged by one of them.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +86,14 @@ impl<'a> FetchMetadata<'a> {
             b"document" => FetchDest::Document,
             b"iframe" | b"frame" => FetchDest::Frame,
             _ => FetchDest::Other,
+        })
+    }
+
+    /// Whether a browser prefetches what its user may never ask for.
+    pub fn is_prefetch(self) -> bool {
+        PURPOSES.iter().filter_map(|name| self.0.get(name)).any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            [&b"prefetch"[..], b"prerender", b"preview"].iter().any(|word| value.starts_with(word))
         })
     }
 }

@@ -235,7 +235,7 @@ impl Gateway {
             }
             Destination::ResourceMetadata(route) => {
                 trace.route = RouteTaken::Endpoint;
-                let response = self.parts.endpoints.resource_metadata(exchange, route);
+                let response = self.parts.endpoints.resource_metadata(exchange, &head.method, route);
                 let response = response.map_err(|refused| NotServed::ByEndpoint(*refused))?;
                 return Ok(for_method(exchange, response));
             }
@@ -328,7 +328,7 @@ impl Gateway {
         match self.judge(exchange, memo, route, headers, has_no_body).await {
             Ok(judged) => Ok(judged),
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(Box::pin(self.parts.admission.refuse_anonymous(exchange, headers, &route.rule, (reason, grant))).await)
+                Err(Box::pin(self.parts.admission.refuse_unauthenticated(exchange, headers, &route.rule, (reason, grant))).await)
             }
             Err(NotAdmitted::Refused(refusal)) => Err(refusal),
         }

@@ -20,8 +20,8 @@ use crate::{
 };
 
 pub use claim_rule::{ClaimRule, ClaimTest, Pattern};
-pub use cors::{Allowed, Cors, CorsSettings, RequestOrigin, ResponseMaker, is_preflight};
-pub use cross_origin::CrossOrigin;
+pub use cors::{Allowed, Cors, CorsSettings, EXPOSED_OF_REFUSALS, RequestOrigin, ResponseMaker, is_preflight};
+pub use cross_origin::{CrossOrigin, logged_origin};
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
 pub use foreign_addresses::ascii_domain;

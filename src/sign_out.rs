@@ -318,9 +318,8 @@ impl LogoutRequest {
     /// an image or a prefetch of the app's own pages; a link of the app must.
     pub fn classify(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Self {
         let fetch = FetchMetadata::of(headers);
-        let is_navigation = fetch.mode() == Some(FetchMode::Navigate)
-            && fetch.dest() == Some(FetchDest::Document)
-            && !headers.contains_key("sec-purpose");
+        let is_navigation =
+            fetch.mode() == Some(FetchMode::Navigate) && fetch.dest() == Some(FetchDest::Document) && !fetch.is_prefetch();
         match (method, fetch.site(), headers.get(header::ORIGIN)) {
             // Whoever only asks wants nothing to end.
             (&Method::HEAD, _, _) => Self::NeedsConfirmation,
@@ -355,10 +354,15 @@ mod tests {
             classified(Method::GET, &[link[0], ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]),
             LogoutRequest::NeedsConfirmation
         );
-        assert_eq!(
-            classified(Method::GET, &[link[0], link[1], link[2], ("sec-purpose", "prefetch")]),
-            LogoutRequest::NeedsConfirmation
-        );
+        for purpose in
+            [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-purpose", "preview"), ("x-moz", "prefetch")]
+        {
+            assert_eq!(
+                classified(Method::GET, &[link[0], link[1], link[2], purpose]),
+                LogoutRequest::NeedsConfirmation,
+                "{purpose:?}"
+            );
+        }
         assert_eq!(classified(Method::POST, &[("origin", "https://app.example")]), LogoutRequest::Intended);
         assert_eq!(classified(Method::POST, &[]), LogoutRequest::Intended);
         for (method, lines) in [

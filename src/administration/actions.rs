@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::Administration;
 use crate::{
     clock::Timestamp,
-    grant::GrantId,
+    grant::{Grant, GrantId},
     history::{Event, Kind},
     identity::Identity,
     language::is_control,
     renewal::RefreshedNow,
+    session::SessionHash,
     store::{ListedSession, Store, StoreError},
 };
 
@@ -27,6 +28,16 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The user of this grant, in a session of theirs.
+    pub fn of(grant: &Grant, session: SessionHash) -> Self {
+        Self {
+            who: grant.identity.display().to_owned(),
+            issuer: Some(grant.issuer.clone()),
+            subject: Some(grant.identity.subject.clone()),
+            session: Some(session.short()),
+        }
+    }
+
     /// Whoever may read the settings may do all that an administrator may.
     pub fn command_line() -> Self {
         Self { who: "the command line".to_owned(), issuer: None, subject: None, session: None }

@@ -17,17 +17,22 @@ use crate::{
     visitor::SignInReason,
 };
 
+/// Whether a request of nobody who is known is asked for a token: a program's is, where the rule takes such.
+pub fn asks_for_token(rule: &Rule, headers: &HeaderMap) -> bool {
+    rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers)
+}
+
 impl Admission {
     /// What becomes of a request of nobody who is known, on a route with this rule: a program is asked for a token where the rule takes
     /// such, and a browser is sent to a login.
-    pub async fn refuse_anonymous(
+    pub async fn refuse_unauthenticated(
         &self,
         exchange: &Exchange,
         headers: &HeaderMap,
         rule: &Rule,
         (reason, grant): (SignInReason, Option<Arc<Grant>>),
     ) -> Refusal {
-        if rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) {
+        if asks_for_token(rule, headers) {
             return Refusal::TokenNeeded(reason);
         }
         self.send_to_login(exchange, headers, rule, reason, grant).await

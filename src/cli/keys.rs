@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use clap::{ArgMatches, Command};
 
-use super::{output::print_out, recorded::recorded, require_store, runtime::block_on};
+use super::{existing_store::require_store, output::print_out, recorded::recorded, runtime::block_on};
 use crate::{
     administration::Action,
     app,

@@ -8,7 +8,7 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{output::print_out, recorded::recorded, require_store, runtime::block_on};
+use super::{existing_store::require_store, output::print_out, recorded::recorded, runtime::block_on};
 use crate::{
     administration::{Action, Administration, Whose, parse_event_place},
     app,

@@ -102,10 +102,10 @@ impl Endpoints {
             return Ok(self.admin_api(call, admin, path, body).await);
         }
         let place = Place::of(below).ok_or(Refusal::NoSuchPage)?;
-        if !place.takes(&call.exchange.method) {
+        if !place.takes(call.method) {
             return Err(Refused { allow: Some(place.allow()), ..Refusal::MethodNotAllowed.into() });
         }
-        if call.exchange.method == Method::POST {
+        if *call.method == Method::POST {
             let form = read_form(body).await?;
             let admitted = self
                 .sender_by(call, &form, Inquiry::to_administer(call.exchange, call.headers, &admin.rule))
@@ -136,13 +136,7 @@ impl Endpoints {
         form: &[u8],
     ) -> Result<String, Refused> {
         let (administration, field) = (&admin.administration, |name| field_of(form, name));
-        let grant = &admitted.usable.grant;
-        let actor = Actor {
-            who: grant.identity.display().to_owned(),
-            issuer: Some(grant.issuer.clone()),
-            subject: Some(grant.identity.subject.clone()),
-            session: Some(admitted.session().hash.short()),
-        };
+        let actor = Actor::of(&admitted.usable.grant, admitted.session().hash);
         if let Place::Grant(grant) = place {
             if let Some(id) = field("end") {
                 let ended = administration.end_session(&actor, &id).await.map_err(Refusal::from)?;

@@ -26,7 +26,7 @@ impl Endpoints {
     /// Offers a form that is kept, or discards it.
     pub(super) async fn kept_post(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
         refuse_unless_navigation(call)?;
-        if call.exchange.method == Method::POST {
+        if *call.method == Method::POST {
             return self.discard_post(call, body).await;
         }
         let id = call.parameter("id").unwrap_or_default();

@@ -20,8 +20,8 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`Refusal::MethodNotAllowed`].
-    pub fn resource_metadata(&self, exchange: &Exchange, route: &Route) -> Result<Response<Body>, Box<Refused>> {
-        let mut response = match exchange.method {
+    pub fn resource_metadata(&self, exchange: &Exchange, method: &Method, route: &Route) -> Result<Response<Body>, Box<Refused>> {
+        let mut response = match *method {
             Method::GET | Method::HEAD => self.metadata_of(exchange, route),
             // Scripts of MCP clients send headers of their own.
             Method::OPTIONS => {

@@ -28,7 +28,7 @@ const ON_PAGE: usize = 15;
 impl Endpoints {
     /// Shows the user's sessions, ends one, all others, or everything.
     pub(super) async fn sessions(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        if call.exchange.method != Method::POST {
+        if *call.method != Method::POST {
             return self.sessions_page(call, &self.account_user(call).await?).await;
         }
         let form = read_form(body).await?;

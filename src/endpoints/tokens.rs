@@ -32,7 +32,7 @@ const ON_PAGE: usize = 20;
 impl Endpoints {
     /// Shows the user's tokens, makes one and ends one.
     pub(super) async fn tokens(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        if call.exchange.method != Method::POST {
+        if *call.method != Method::POST {
             return self.tokens_page(call, &self.token_user(call).await?).await;
         }
         self.refuse_without_tokens()?;
@@ -71,7 +71,7 @@ impl Endpoints {
     /// Asks the user whether a terminal may act as them, and hands it a code if they agree.
     pub(super) async fn terminal(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
         let site = call.exchange.site.authority();
-        if call.exchange.method != Method::POST {
+        if *call.method != Method::POST {
             let admitted = self.token_user(call).await?;
             let request = TerminalRequest::parse(site, |name| call.parameter(name)).map_err(Refusal::BadRequest)?;
             // A stranger's link could have the page say anything.

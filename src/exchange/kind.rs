@@ -13,10 +13,6 @@ pub enum RequestKind {
     Api,
 }
 
-const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-const PURPOSE: HeaderName = HeaderName::from_static("purpose");
-const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
-const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Judges by Fetch metadata where the browser sends them, and by older conventions where
@@ -40,7 +36,7 @@ fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
         (None, Some(dest)) => dest == FetchDest::Document,
         (None, None) => reads_html && !is_of_script(headers),
     };
-    navigates && !is_prefetch(headers)
+    navigates && !fetch.is_prefetch()
 }
 
 /// Whether a script says that it asks, as old libraries have it. The views of apps on Android send their app's name.
@@ -78,7 +74,7 @@ pub fn is_of_a_program(headers: &HeaderMap) -> bool {
 pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {
     let fetch = FetchMetadata::of(headers);
     let is_shown = || fetch.dest().is_none_or(|dest| is_page(dest, has_frames));
-    fetch.mode() == Some(FetchMode::Other) || !is_shown() || is_prefetch(headers)
+    fetch.mode() == Some(FetchMode::Other) || !is_shown() || fetch.is_prefetch()
 }
 
 /// Whether a frame of a page is to show the response.
@@ -99,14 +95,6 @@ fn is_page(dest: FetchDest, has_frames: bool) -> bool {
 pub(super) fn is_foreign_part(headers: &HeaderMap) -> bool {
     let fetch = FetchMetadata::of(headers);
     fetch.site() == Some(FetchSite::CrossSite) && fetch.mode() == Some(FetchMode::Other)
-}
-
-/// Whether a browser prefetches what its user may never ask for. Each of these names has been some browser's.
-fn is_prefetch(headers: &HeaderMap) -> bool {
-    [SEC_PURPOSE, PURPOSE, X_PURPOSE, X_MOZ].iter().filter_map(|name| headers.get(name)).any(|value| {
-        let value = value.as_bytes().to_ascii_lowercase();
-        [&b"prefetch"[..], b"prerender", b"preview"].iter().any(|word| value.starts_with(word))
-    })
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

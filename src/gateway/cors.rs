@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response};
 
 use crate::{
     exchange::Exchange,
     forward::RESPONSE_MARK,
-    policy::{Cors, Denied, Permit, RequestOrigin, ResponseMaker, is_preflight},
+    policy::{Cors, Denied, Permit, RequestOrigin, ResponseMaker, is_preflight, logged_origin},
     routing::Route,
 };
-
-/// No more of an origin than this is logged.
-const LOGGED_ORIGIN: usize = 256;
 
 /// Who may read the response to a request.
 #[derive(Clone, Debug)]
@@ -62,12 +59,10 @@ pub(super) fn permit_preflight(
     if readers.origin != RequestOrigin::Foreign {
         return Ok(permit);
     }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-    let origin: String = origin.chars().take(LOGGED_ORIGIN).collect();
     tracing::info!(
         request.id = exchange.id_text(),
         url.path = exchange.path().as_ref(),
-        http.request.header.origin = origin,
+        http.request.header.origin = logged_origin(headers),
         "a preflight is refused: the route's cors does not name the origin"
     );
     Err(Denied::Origin)

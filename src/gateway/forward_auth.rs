@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     address::requested_host,
-    admission::{Credential, Inquiry, NotAdmitted},
+    admission::{Credential, Inquiry, NotAdmitted, asks_for_token},
     backoff::SOON,
     bearer::{self, TokenRefusal},
     endpoints::forward_auth::{Form, IdentityLines, Restrictions},
-    exchange::{Exchange, Original, is_of_a_program},
+    exchange::{Exchange, Original},
     ext_authz::CheckRequest,
     oidc::VerifyError,
     policy::{Policy, Rule},
@@ -177,9 +177,7 @@ impl Gateway {
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
                 (admitted.permit, matches!(admitted.by, Credential::Token(_)))
             }
-            Err(NotAdmitted::SignIn(reason, _))
-                if route.rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) =>
-            {
+            Err(NotAdmitted::SignIn(reason, _)) if asks_for_token(&route.rule, headers) => {
                 return Err(Refusal::TokenNeeded(reason));
             }
             Err(not_admitted) => {

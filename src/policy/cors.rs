@@ -102,7 +102,7 @@ pub enum ResponseMaker {
 }
 
 /// What a script may need of a refusal.
-const EXPOSED_OF_REFUSALS: [&str; 4] = ["evergate-response", "evergate-answer", "retry-after", "www-authenticate"];
+pub const EXPOSED_OF_REFUSALS: &str = "evergate-response, evergate-answer, retry-after, www-authenticate";
 
 /// Whether a request is a preflight (Fetch, section 3.2.2): a browser asks what a script's request may be. It has no cookies.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
@@ -124,7 +124,7 @@ impl Cors {
             allows_every_origin: settings.origins.contains(&OriginPattern::Any),
             preflight: lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             exposed: settings.exposed_headers.line(&[]),
-            exposed_of_own: settings.exposed_headers.line(&EXPOSED_OF_REFUSALS),
+            exposed_of_own: settings.exposed_headers.line(&[EXPOSED_OF_REFUSALS]),
             settings,
         }
     }

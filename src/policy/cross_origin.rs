@@ -20,6 +20,14 @@ pub enum CrossOrigin {
     Any,
 }
 
+/// The origin that a request comes from, as it is logged: a client may send any text, of any length.
+pub fn logged_origin(headers: &HeaderMap) -> &str {
+    const LONGEST: usize = 256;
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+    // Header values that are text are ASCII.
+    origin.get(..LONGEST).unwrap_or(origin)
+}
+
 impl CrossOrigin {
     /// Whether a request is allowed. Safe methods are, unless the request `may_change` something all the same: the browser decides
     /// what a foreign page may read of the response. Clients that are not browsers send neither header.

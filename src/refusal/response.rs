@@ -12,6 +12,7 @@ use crate::{
     exchange::CallFailure,
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
     pages::{Look, Page},
+    policy::EXPOSED_OF_REFUSALS,
     sign_in::Redirect,
     visitor::SignInReason,
 };
@@ -63,8 +64,7 @@ impl Refusal {
 pub fn allow_cors(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    let exposed = HeaderValue::from_static("evergate-response, evergate-answer, retry-after, www-authenticate");
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_OF_REFUSALS));
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 

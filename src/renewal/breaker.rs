@@ -68,8 +68,8 @@ const FAILURE_TTL: Duration = Duration::from_secs(90);
 /// The first and the longest pause of the back-off.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// The longest pause, however long `Retry-After` is.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// How long the breaker is open at most: what a long `Retry-After` says holds for its own grant, and may not hold for others.
+const MAX_OPEN: Duration = Duration::from_secs(60);
 
 impl Breaker {
     fn state(&self) -> MutexGuard<'_, BreakerState> {
@@ -194,7 +194,7 @@ impl Breaker {
         let outage_began = affects_all && !state.outage;
         if affects_all {
             state.outage = true;
-            let longer = state.pause(now).unwrap_or_default().max(pause.min(MAX_RETRY_AFTER));
+            let longer = state.pause(now).unwrap_or_default().max(pause.min(MAX_OPEN));
             state.open_until = now.plus(longer);
         }
         FailureEffect { retry_at: now.plus(pause), outage_began }
@@ -204,7 +204,7 @@ impl Breaker {
 impl BreakerState {
     /// How long the breaker stays open.
     fn pause(&self, now: Timestamp) -> Option<Duration> {
-        now.pause_until(self.open_until, MAX_RETRY_AFTER)
+        now.pause_until(self.open_until, MAX_OPEN)
     }
 }
 
@@ -272,7 +272,7 @@ mod tests {
             breaker.record_failure(FailureClass::Retry(Some(Duration::from_secs(600))), NOW).retry_at,
             NOW.plus(Duration::from_secs(600))
         );
-        assert_eq!(breaker.pause(NOW), Some(MAX_RETRY_AFTER));
+        assert_eq!(breaker.pause(NOW), Some(MAX_OPEN));
     }
 
     #[test]

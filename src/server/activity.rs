@@ -1,6 +1,9 @@
 //! What is observed of a connection, from the requests above hyper and from the bytes below it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+};
 
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
@@ -20,7 +23,7 @@ pub(super) struct ConnectionActivity {
     is_stopping: AtomicBool,
     requested_upgrade: Mutex<Option<OnUpgrade>>,
     response: AtomicU8,
-    abort: AtomicU8,
+    abort: OnceLock<Abort>,
     empty_frames: AtomicU8,
     /// Interim responses that are not written yet.
     pub(super) interim: InterimQueue,
@@ -96,16 +99,13 @@ impl ConnectionActivity {
 
     /// Has the connection end when everything received of the failed response is written.
     pub(super) fn abort(&self, how: Abort) {
-        self.abort.store(if how == Abort::AfterLingering { 1 } else { 2 }, Ordering::Relaxed);
+        // The first has decided it.
+        let _is_first = self.abort.set(how);
     }
 
     /// How the connection is to end because a response failed, if one did.
     pub(super) fn aborted(&self) -> Option<Abort> {
-        match self.abort.load(Ordering::Relaxed) {
-            0 => None,
-            1 => Some(Abort::AfterLingering),
-            _ => Some(Abort::Immediate),
-        }
+        self.abort.get().copied()
     }
 
     /// Whether another empty DATA frame may be sent on this connection of HTTP/2.

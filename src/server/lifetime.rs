@@ -9,7 +9,7 @@ use super::activity::ConnectionActivity;
 use crate::connection_slot::ConnectionSlot;
 
 /// How long a connection may be idle: no request begins, none is in progress, and all that was written has been taken. A client
-/// that does not complete the head of a request begins none, so that this is also the time limit of a head.
+/// that does not complete the head of a request begins none: it is told to end after this time, and cut after as long again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdleTimeout {
     /// Of HTTP/1, and before the first request.

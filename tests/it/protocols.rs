@@ -153,17 +153,22 @@ async fn a_websocket_on_a_stream_of_http_2_is_one_to_an_app_of_http_1_1() {
 }
 
 #[tokio::test]
-async fn connect_and_trace_are_refused_in_every_version() {
-    let world = World::start().await;
+async fn connect_and_trace_are_refused_in_every_version_and_no_page_of_ours_is_a_websocket() {
+    let world = World::build().set("admin_groups", "staff").start().await;
     let visitor = world.signed_in().await;
     let mut sender = http2(world.address()).await;
     let tunnel = Request::builder().method(Method::CONNECT).uri("app.test:443").body(Empty::new().boxed()).unwrap();
     assert_eq!(sender.send_request(tunnel).await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
-    let other = request(&visitor, Method::CONNECT, "/x").extension(Protocol::from_static("connect-udp"));
-    assert_eq!(
-        sender.send_request(other.body(Empty::new().boxed()).unwrap()).await.unwrap().status(),
-        StatusCode::METHOD_NOT_ALLOWED
-    );
+    for (path, protocol, status) in [
+        ("/x", "connect-udp", StatusCode::METHOD_NOT_ALLOWED),
+        ("/oauth2/admin", "websocket", StatusCode::METHOD_NOT_ALLOWED),
+        ("/oauth2/admin/api/v1/sessions", "websocket", StatusCode::UNAUTHORIZED),
+        ("/oauth2/sessions", "websocket", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let other = request(&visitor, Method::CONNECT, path).extension(Protocol::from_static(protocol));
+        let other = other.header("origin", "https://app.test").body(Empty::new().boxed()).unwrap();
+        assert_eq!(sender.send_request(other).await.unwrap().status(), status, "{path}");
+    }
     // Some servers read methods without regard to case.
     for method in ["TRACE", "trace", "Trace", "connect"] {
         let request = request(&visitor, Method::from_bytes(method.as_bytes()).unwrap(), "/").body(Empty::new().boxed()).unwrap();

@@ -30,7 +30,7 @@ async fn an_expired_token_is_renewed_before_the_request_is_served() {
 }
 
 #[tokio::test]
-async fn in_the_soft_window_nobody_waits() {
+async fn in_the_background_window_nobody_waits() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
@@ -133,9 +133,14 @@ async fn a_renewal_without_an_id_token_keeps_the_identity() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.edit_answer(|answer| answer["id_token"] = json!(null));
+    let before = world.idp.calls(Endpoint::Refresh);
     world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+    let seen = world.upstream.last();
+    assert_eq!(seen.header("x-forwarded-groups"), Some("staff"));
+    assert_eq!((world.idp.calls(Endpoint::Refresh) - before, seen.header("x-evergate-renewed-at")), (1, None), "it is not stale");
     visitor.get("/").await;
-    assert_eq!(world.upstream.last().header("x-forwarded-groups"), Some("staff"));
+    assert_eq!(world.idp.calls(Endpoint::Refresh) - before, 1, "what the renewal brought is kept");
 }
 
 #[tokio::test]

@@ -274,11 +274,8 @@ async fn a_collector_that_is_slow_or_away_costs_a_request_nothing_and_what_it_mi
 async fn spans_that_no_attempt_brings_away_in_time_make_room_for_others() {
     let collector = Collector::start().await;
     collector.behave(Behaviour::Holds);
-    let world = traced(&collector)
-        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "0")
-        .variable("OTEL_BSP_EXPORT_TIMEOUT", "100")
-        .start()
-        .await;
+    let world =
+        traced(&collector).variable("OTEL_EXPORTER_OTLP_TIMEOUT", "0").variable("OTEL_BSP_EXPORT_TIMEOUT", "100").start().await;
     let process = world.process(None).await;
     let visitor = signed_in(&world, &process).await;
     eventually("it is tried", async || !collector.exports().is_empty()).await;

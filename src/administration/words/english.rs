@@ -159,7 +159,7 @@ pub(super) fn not_done(why: &str) -> String {
         "key_missing" => "its tokens are encrypted under a key that is not there",
         "refused" => "the provider refuses it, which a person must mend",
         "unavailable" => "the provider cannot be asked now",
-        "under_way" => "it is under way already",
+        "under_way" => "it is under way and takes longer than one waits for it",
         other => other,
     }
     .to_owned()

@@ -173,7 +173,7 @@ pub(super) fn not_done(why: &str) -> String {
         "key_missing" => "seine Tokens sind unter einem Schlüssel verschlüsselt, der nicht da ist",
         "refused" => "der Anmeldedienst verweigert es, was jemand beheben muss",
         "unavailable" => "der Anmeldedienst kann jetzt nicht gefragt werden",
-        "under_way" => "das geschieht schon",
+        "under_way" => "das geschieht gerade und dauert länger, als man darauf wartet",
         other => other,
     }
     .to_owned()

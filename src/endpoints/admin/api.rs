@@ -38,7 +38,7 @@ impl Endpoints {
         let answered = async {
             // First of all: nobody else learns even which paths there are.
             let actor = self.api_caller(call, admin).await?;
-            let asked = ApiCall::read(&call.exchange.method, path, call.query)?;
+            let asked = ApiCall::read(call.method, path, call.query)?;
             self.answer_api(call, admin, &actor, asked, body).await
         };
         match answered.await {
@@ -66,12 +66,7 @@ impl Endpoints {
             NotAdmitted::Refused(refusal) => hidden(refusal.into()).refusal,
         })?;
         match admitted.by {
-            Credential::Session { signed_in, usable } => Ok(Actor {
-                who: usable.grant.identity.display().to_owned(),
-                issuer: Some(usable.grant.issuer.clone()),
-                subject: Some(usable.grant.identity.subject.clone()),
-                session: Some(signed_in.session().hash.short()),
-            }),
+            Credential::Session { signed_in, usable } => Ok(Actor::of(&usable.grant, signed_in.session().hash)),
             Credential::Token(_) => Err(Refusal::TokenNeeded(SignInReason::NoSession)),
         }
     }
