@@ -34,6 +34,9 @@ const EXIT_USAGE: u8 = 64;
 /// Exit status for any other failure (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 
+/// Subcommands that no setting has an effect on.
+const WITHOUT_SETTINGS: [&str; 5] = ["demo", "git-credential", "login", "metrics", "token"];
+
 /// Parses the command line and runs its subcommand.
 pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
             Some((what, _)) => config::run(&environment(&matches), Some(what)),
             None => config::run(&environment(&matches), None),
         },
+        Some((name, _)) if WITHOUT_SETTINGS.contains(&name) && takes_settings(&matches) => Err(no_settings(name).into()),
         Some(("demo", verb)) => demo::run(
             verb.get_one::<u16>("port").copied(),
             verb.get_one::<String>("app").map(String::as_str),
@@ -84,6 +88,18 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
             ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
         }
     }
+}
+
+/// Whether settings are given as arguments.
+fn takes_settings(matches: &ArgMatches) -> bool {
+    let environment = environment(matches);
+    !environment.flags.is_empty() || environment.config_path.is_some()
+}
+
+fn no_settings(name: &str) -> Problems {
+    let mut problems = Problems::default();
+    problems.add(format!("evergate {name}"), "takes none, and would ignore them");
+    problems
 }
 
 /// All subcommands, with their arguments and with a flag for each setting.

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use clap::{ArgMatches, Command};
 
-use super::{existing_store::require_store, output::print_out, recorded::recorded, runtime::block_on};
+use super::{
+    existing_store::require_store,
+    output::{print_error, print_out},
+    recorded::recorded,
+    runtime::block_on,
+};
 use crate::{
     administration::Action,
     app,
@@ -77,6 +82,14 @@ async fn status(store: &Store) -> anyhow::Result<()> {
 
 /// Encrypts everything with the newest key, which is recorded as what administrators do is.
 async fn reseal(store: &Store) -> anyhow::Result<()> {
+    let lacking = store.others_that_lack(store.sealing_key()).await?;
+    if lacking > 0 {
+        print_error(&format!(
+            "evergate: warning: {lacking} gateways that run lack the key {}, and cannot refresh what is sealed with it; \
+             give it to them, behind their own, and start them again",
+            store.sealing_key()
+        ));
+    }
     let Resealed { done, unreadable, .. } = recorded(store, Action::Reseal, reseal_all(store)).await?;
     print_out(&format!("sealed anew: {done}; cannot be opened: {unreadable}\n"))?;
     status(store).await

@@ -74,7 +74,7 @@ async fn a_replica_that_lacks_the_key_of_a_token_that_was_sealed_anew_leaves_the
     world.change(&[(KEYS, &format!("{new},{old}"))]);
     world.add_replica().await;
     let (_, told) = world.command(&["keys", "reseal"]).await;
-    assert!(told.contains("sealed anew: 1"), "{told}");
+    assert!(told.contains("sealed anew: 1") && told.contains("warning: 1 gateways that run lack the key"), "{told}");
     world.clock.advance(EXPIRED);
     assert!(visitor.fetch("/").await.is_upstreams(), "within the grace");
     let there = visitor.at(world.replicas[1].address);

@@ -256,6 +256,16 @@ fn a_postgres_that_is_away_ends_the_start_with_69() {
 }
 
 #[test]
+fn a_command_without_settings_takes_none_in_silence() {
+    for command in
+        [["demo", "--config", "/nowhere.toml"], ["demo", "--upstream-url", "http://127.0.0.1:1"], ["metrics", "--config", "x"]]
+    {
+        let (code, _, error) = run(&command);
+        assert!(code == 64 && error.contains("takes none, and would ignore them"), "{command:?}: {error}");
+    }
+}
+
+#[test]
 fn keys_are_generated_and_commands_explain_themselves() {
     let (code, key, _) = run(&["keys", "generate"]);
     assert!(code == 0 && evergate::seal::KeyRing::from_base64([key.trim()]).is_ok());

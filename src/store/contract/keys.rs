@@ -97,11 +97,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn others_may_have(&self, key: KeyId) -> Result<bool, StoreError> {
+        Ok(self.others_that_may_have(key).await?.contains(&true))
+    }
+
+    /// How many other live replicas lack this key, so that they cannot read what is encrypted with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn others_that_lack(&self, key: KeyId) -> Result<usize, StoreError> {
+        Ok(self.others_that_may_have(key).await?.iter().filter(|has_it| !**has_it).count())
+    }
+
+    /// Of each other live replica whether it has this key, or does not publish its keys.
+    async fn others_that_may_have(&self, key: KeyId) -> Result<Vec<bool>, StoreError> {
         let others = self
             .call(Operation::KeysOfOthers, |connection| Box::pin(connection.keys_of_others(&self.replica, DEAD_AFTER)))
             .await?;
         let name = key.to_string();
-        Ok(others.iter().any(|keys| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name))))
+        let may_have = |keys: &Option<String>| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name));
+        Ok(others.iter().map(may_have).collect())
     }
 
     /// Reads up to `limit` grants that come after `after`, and encrypts anew those with a token that is not encrypted with the
