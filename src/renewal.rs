@@ -17,6 +17,7 @@
 //! | [`slots`] | rate limit: how many calls are made concurrently |
 //! | [`health`] | health probes, and what failures mean for everybody |
 //! | [`knowledge`] | what token refreshes have shown of the provider, kept in the store |
+//! | [`locked_out`] | names that are locked out, of which a token refresh tells |
 //! | [`missing_key`] | grants whose encryption key is lost |
 //! | [`on_demand`] | a token refresh that an administrator asks for |
 
@@ -28,6 +29,7 @@ mod engine;
 mod flight;
 mod health;
 mod knowledge;
+mod locked_out;
 mod lost_grants;
 mod missing_key;
 mod on_demand;
@@ -38,13 +40,11 @@ mod result;
 mod settings;
 mod slots;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;

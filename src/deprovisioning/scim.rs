@@ -8,6 +8,7 @@ mod client;
 mod documents;
 mod emails;
 mod error;
+mod former;
 mod patch;
 mod query;
 mod text;

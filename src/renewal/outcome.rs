@@ -6,6 +6,7 @@ use super::{
     classify::{self, ConfigScope, FailureClass},
     engine::Engine,
     health::report,
+    locked_out::NewNames,
     pending::Write,
     recovery::{bounded_by_window, refusal_is_conclusive, settling, window_left},
     result::Outcome,
@@ -140,6 +141,11 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let Presentation { grant, attempt, .. } = presentation;
         let generation = grant.generation + 1;
+        let names = NewNames::of(&grant.identity, identity, &self.provider.registrations(), self.clock.now()).map(Arc::new);
+        // Before the save, so that no app is told the name; and after it, because whoever locks it out meanwhile finds no session by it.
+        if self.end_if_locked_out(presentation, names.as_ref()).await? {
+            return Ok(());
+        }
         if was_unverified {
             self.pending.save_with_retry(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
         } else if *identity != grant.identity
@@ -147,7 +153,19 @@ impl Engine {
         {
             tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
         }
+        self.end_if_locked_out(presentation, names.as_ref()).await?;
         Ok(())
+    }
+
+    /// Ends the user's sessions if one of these names is locked out, and waits for the store until that is known. Returns whether it is.
+    async fn end_if_locked_out(
+        self: &Arc<Self>,
+        presentation: Presentation<'_>,
+        names: Option<&Arc<NewNames>>,
+    ) -> Result<bool, StoreError> {
+        let Presentation { grant, attempt, .. } = presentation;
+        let Some(names) = names else { return Ok(false) };
+        self.pending.save_with_retry(grant.id, attempt, Write::EndIfLockedOut(Arc::clone(names))).await
     }
 
     /// Acts on a failure by its class.

@@ -10,6 +10,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use super::locked_out::NewNames;
 use crate::{
     backoff::back_off,
     clock::Timestamp,
@@ -34,6 +35,8 @@ pub(super) enum Write {
     Unverified(i64, Timestamp),
     /// Saves this generation's identity, which has been verified.
     Identity(i64, Arc<Identity>),
+    /// Ends all sessions of the user if one of these names is locked out.
+    EndIfLockedOut(Arc<NewNames>),
     /// Ends the grant, for this reason and with the provider's code.
     End(Fence, EndReason, Option<String>),
 }
@@ -49,6 +52,7 @@ impl Write {
             Self::ExpireLease { .. } => "an unknown outcome",
             Self::Unverified(..) => "an unverified renewal",
             Self::Identity(..) => "a verified renewal",
+            Self::EndIfLockedOut(..) => "whether a user is locked out",
             Self::End(..) => "the end of a grant",
         }
     }
@@ -65,6 +69,7 @@ impl Write {
             }
             Self::Unverified(generation, since) => store.mark_unverified(id, *generation, *since).await.map(|()| true),
             Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
+            Self::EndIfLockedOut(names) => names.end_if_locked_out(store).await,
             Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,
         }
     }

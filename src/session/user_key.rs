@@ -96,6 +96,13 @@ impl UserKey {
         registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
     }
 
+    /// The names that a user has got at a provider who had the identity `before`.
+    pub fn new_names(before: &Identity, after: &Identity, registrations: &Registrations) -> Vec<UserName> {
+        let (known, mut keys) = (Self::all_of(before), Self::all_of(after));
+        keys.retain(|key| !known.contains(key));
+        registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
+    }
+
     /// The name of a provider's user: two providers may give the same subject to different people.
     pub fn name(&self, ClientRegistration { issuer, client_id }: ClientRegistration<'_>) -> UserName {
         let (kind, text) = match self {
@@ -167,6 +174,30 @@ mod tests {
         let unverified = Identity { email: None, unverified_email: Some("ann@example.com".into()), ..ann };
         assert!(UserKey::all_of(&unverified).contains(&UserKey::email("ann@example.com")));
         assert_eq!(UserKey::all_of(&Identity::default()), [UserKey::Subject(String::new())]);
+    }
+
+    #[test]
+    fn a_name_is_new_that_the_identity_before_had_in_no_form() {
+        let registrations = Registrations::only(ClientRegistration { issuer: "i", client_id: "c" }).after(&["d"]);
+        let identity = |email: &str, username: Option<&str>| Identity {
+            subject: "ann".into(),
+            email: Some(email.into()),
+            username: username.map(str::to_owned),
+            ..Identity::default()
+        };
+        let before = identity("ann@x", Some("ann"));
+        let named = |key: UserKey| registrations.iter().map(|registration| key.name(registration)).collect::<Vec<_>>();
+        for (after, expected) in [
+            (identity("ANN@x", Some("Ann")), Vec::new()),
+            (identity("ann@x", None), Vec::new()),
+            (identity("left@x", Some("ann")), named(UserKey::email("left@x"))),
+            (
+                Identity { email: None, unverified_email: Some("left@x".into()), ..before.clone() },
+                named(UserKey::email("left@x")),
+            ),
+        ] {
+            assert_eq!(UserKey::new_names(&before, &after, &registrations), expected, "{after:?}");
+        }
     }
 
     #[test]

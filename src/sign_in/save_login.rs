@@ -55,8 +55,7 @@ impl SignIn {
                 return Err(CallbackError::Denied(denied, login.identity.display().to_owned()));
             }
         }
-        let names = self.names_of(&login.identity);
-        if self.parts.with_patience(|| self.parts.store.is_locked_out(&names)).await? {
+        if self.end_if_locked_out(&login.identity).await? {
             self.record_denied_login(&login.identity, Denied::Deprovisioned);
             self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
@@ -114,11 +113,21 @@ impl SignIn {
         if !was_ended && !self.parts.with_patience(|| self.parts.store.was_logged_out_since(whose, attempt.at())).await? {
             return Ok(());
         }
+        // Whoever was locked out meanwhile has nothing else either, though it may go on with what this login has brought.
+        self.end_if_locked_out(identity).await?;
         if let Some(ended) = self.parts.store.end_session(session).await? {
             ended.events(session, DURING_LOGIN, self.parts.clock.now()).for_each(|event| self.parts.store.enqueue_event(event));
         }
         tracing::info!(session = session.short(), "the provider logged a user out while their login was under way");
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
+    }
+
+    /// Whether a directory has locked a user out, by any name that the provider has just told. Their sessions end, of which it had told
+    /// other names.
+    async fn end_if_locked_out(&self, identity: &Identity) -> Result<bool, CallbackError> {
+        let (names, registrations, now) = (self.names_of(identity), self.provider.registrations(), self.parts.clock.now());
+        let end = || self.parts.store.end_if_locked_out(&names, &registrations, &identity.subject, now);
+        Ok(self.parts.with_patience(end).await?)
     }
 
     /// By what a user may have been ended.

@@ -63,6 +63,7 @@ operations! {
     KeptPost "kept_post" Read,
     TakeKeptPost "take_kept_post" Once,
     ScimUsers "scim_users" Read,
+    ScimNamesOfOthers "scim_names_of_others" Read,
     KnownClients "known_clients" Read,
     RecordedClients "recorded_clients" Read,
     RecordClients "record_clients" Repeatable,

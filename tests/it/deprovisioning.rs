@@ -5,6 +5,7 @@ mod former_client;
 mod front_channel_logout;
 mod global_token_revocation;
 mod names;
+mod renamed;
 mod scim;
 mod security_events;
 mod unfinished;

@@ -5,12 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     answer::ScimAnswer,
     documents,
     error::ScimError,
+    former::{self, FormerName},
     patch,
     query::Query,
     user::{Profile, User},
@@ -91,7 +93,7 @@ impl Client {
     async fn provision(&self, resource: &Value) -> Result<ScimAnswer, ScimError> {
         let user = User::read(resource, None)?;
         let now = self.sign_out.clock.now();
-        let mut stored = self.stored(&user, now)?;
+        let mut stored = self.stored(&user, &[], now)?;
         stored.id = hex(&random::<16>());
         // One who was provisioned when Evergate was another client at the provider is found there.
         let (found, _) = self.find_all(&ScimFilter::UserName(user.user_name.clone()), (0, 1)).await?;
@@ -158,14 +160,19 @@ impl Client {
 
     /// Saves a user who is as they were `before`. Whoever is locked out by it has lost everything when it returns.
     async fn save(&self, before: &ScimUser, after: &User) -> Result<ScimUser, ScimError> {
-        let stored = self.stored(after, self.sign_out.clock.now())?;
+        let (now, had) = (self.sign_out.clock.now(), read(before)?);
+        let former = former::after_change(former_names(before)?, &had, after, now);
+        let stored = self.stored(after, &former, now)?;
         let (id, client_id) = (before.id.clone(), before.client_id.clone());
         let stored = ScimUser { id, client_id, created_at: before.created_at, ..stored };
         match self.sign_out.store.save_scim_user(&stored, Some(before), &self.names(&after.keys())).await? {
             ScimSaved::Saved { blocked } => {
-                let mut keys = read(before)?.keys();
+                let mut keys = had.keys();
                 keys.extend(after.keys());
                 self.end(keys, &blocked).await?;
+                if !stored.active {
+                    self.end_by_former_names(&stored.id, &former).await?;
+                }
                 Ok(stored)
             }
             ScimSaved::NameTaken => Err(ScimError::Uniqueness),
@@ -189,6 +196,23 @@ impl Client {
         Ok(self.sign_out.end_user(end).await?)
     }
 
+    /// Ends what a user who is not active has had since before they gave these names up, but for names that another active user has.
+    async fn end_by_former_names(&self, id: &str, former: &[FormerName]) -> Result<(), ScimError> {
+        for given_up in former.chunk_by(|one, next| one.until() == next.until()) {
+            let Some(until) = given_up.first().map(FormerName::until) else { continue };
+            let mut keys: Vec<_> = given_up.iter().map(FormerName::key).collect();
+            let of_others = self.sign_out.store.names_of_others(&self.names(&keys), id).await?;
+            keys.retain(|key| !self.names(std::slice::from_ref(key)).iter().any(|name| of_others.contains(name)));
+            if keys.is_empty() {
+                continue;
+            }
+            let order = (random_text::<16>(), self.sign_out.clock.now().plus(BRIEFLY));
+            let end = UserEnd::of_everything(&self.provider, keys, EndSource::Scim, until, order);
+            self.sign_out.end_user(end).await?;
+        }
+        Ok(())
+    }
+
     async fn find(&self, id: &str) -> Result<ScimUser, ScimError> {
         let (found, _) = self.find_all(&ScimFilter::Id(id.to_owned()), (0, 1)).await?;
         found.into_iter().next().ok_or(ScimError::NotFound)
@@ -208,14 +232,15 @@ impl Client {
     }
 
     /// The record of a new user, without an identifier.
-    fn stored(&self, user: &User, changed_at: Timestamp) -> Result<ScimUser, ScimError> {
+    fn stored(&self, user: &User, former: &[FormerName], changed_at: Timestamp) -> Result<ScimUser, ScimError> {
+        let profile = StoredProfile { profile: &user.profile, former };
         Ok(ScimUser {
             id: String::new(),
             issuer: self.provider.issuer().to_owned(),
             client_id: self.provider.client_id().to_owned(),
             user_name: user.user_name.clone(),
             external_id: user.external_id.clone(),
-            profile: serde_json::to_string(&user.profile).map_err(|_| ScimError::Syntax("it cannot be stored"))?,
+            profile: serde_json::to_string(&profile).map_err(|_| ScimError::Syntax("it cannot be stored"))?,
             active: user.active,
             created_at: changed_at,
             changed_at,
@@ -231,6 +256,25 @@ impl Client {
     fn location(&self, id: &str) -> String {
         format!("{}/Users/{id}", self.base)
     }
+}
+
+/// What of a user is stored as JSON.
+#[derive(Serialize)]
+struct StoredProfile<'a> {
+    #[serde(flatten)]
+    profile: &'a Profile,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    former: &'a [FormerName],
+}
+
+fn former_names(stored: &ScimUser) -> Result<Vec<FormerName>, ScimError> {
+    #[derive(Deserialize)]
+    struct Stored {
+        #[serde(default)]
+        former: Vec<FormerName>,
+    }
+    let stored: Stored = serde_json::from_str(&stored.profile).map_err(|_| StoreError::Malformed("SCIM user"))?;
+    Ok(stored.former)
 }
 
 fn read(stored: &ScimUser) -> Result<User, ScimError> {

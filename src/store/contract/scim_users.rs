@@ -2,9 +2,10 @@
 
 use super::Store;
 use crate::{
+    client_registration::Registrations,
     clock::Timestamp,
-    session::UserName,
-    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
+    session::{EndSource, UserName},
+    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError, operation::Operation},
 };
 
 impl Store {
@@ -57,5 +58,41 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn is_locked_out(&self, names: &[UserName]) -> Result<bool, StoreError> {
         Ok(self.user_ended_at(names).await? == Some(Timestamp(i64::MAX)))
+    }
+
+    /// Those of these names that an active user of a SCIM client has, who is not the one with this identifier.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn names_of_others(&self, names: &[UserName], id: &str) -> Result<Vec<UserName>, StoreError> {
+        self.call(Operation::ScimNamesOfOthers, |connection| Box::pin(connection.names_of_others(names, id))).await
+    }
+
+    /// Ends all sessions and personal access tokens of a user of whom the provider has told these names, if a SCIM client has locked one of
+    /// the names out. Returns whether it has. `at` is the time for the history.
+    ///
+    /// # Errors
+    /// Some may be alive still. Calling this again ends the rest.
+    pub async fn end_if_locked_out(
+        &self,
+        names: &[UserName],
+        registrations: &Registrations,
+        subject: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if names.is_empty() || !self.is_locked_out(names).await? {
+            return Ok(false);
+        }
+        // Twice, because a token may be made of a session that has not ended yet.
+        for registration in registrations.iter().chain(registrations.iter()) {
+            let filter = SessionFilter { registration, subject: Some(subject), provider_session: None };
+            for hash in self.find_sessions(filter).await? {
+                let Some(ended) = self.end_session(hash).await? else { continue };
+                self.metrics.logout();
+                tracing::info!(session = hash.short(), by = EndSource::Scim.as_str(), "logged out");
+                ended.events(hash, EndSource::Scim.as_str(), at).for_each(|event| self.enqueue_event(event));
+            }
+        }
+        Ok(true)
     }
 }

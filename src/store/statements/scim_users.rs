@@ -256,6 +256,17 @@ impl Connection<'_> {
         Ok(other.is_some())
     }
 
+    /// Those of these names that an active user has who is not this one.
+    pub(in crate::store) async fn names_of_others(&mut self, names: &[UserName], id: &str) -> Result<Vec<UserName>, StoreError> {
+        let mut of_others = Vec::new();
+        for name in names {
+            if self.is_name_of_another(name, id, true).await? {
+                of_others.push(*name);
+            }
+        }
+        Ok(of_others)
+    }
+
     /// Locks a user out by those of these names that no active user has: two accounts may share an address.
     async fn lock_out(&mut self, id: &str, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
         let mut blocked = Vec::new();

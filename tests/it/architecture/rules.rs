@@ -218,7 +218,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("routing", &["policy", "pages"]),
     ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
     ("sign_out", &["oidc", "grant", "session", "store", "telemetry"]),
-    ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
+    // By its names a user is locked out, of whom a token refresh may tell new ones.
+    ("renewal", &["oidc", "grant", "history", "session", "store", "telemetry"]),
     ("policy", &[]),
     // Tokens are verified by whoever issued them, for routes that take them.
     ("bearer", &["oidc", "jose", "policy", "session", "telemetry"]),
@@ -342,6 +343,7 @@ pub(super) const PURE: &[&str] = &[
     "bearer/presented",
     "deprovisioning/scim/documents",
     "deprovisioning/scim/emails",
+    "deprovisioning/scim/former",
     "deprovisioning/scim/patch",
     "deprovisioning/scim/query",
     "deprovisioning/scim/text",
