@@ -9,7 +9,8 @@ use std::{
 use super::{
     Action, Actor, Administration,
     actions::{About, outcome},
-    search::{Meant, is_of},
+    meant::{Identified, Meant},
+    search::is_of,
 };
 use crate::{
     grant::{Grant, GrantId},
@@ -54,6 +55,8 @@ pub struct Ended {
     pub spared: BTreeSet<String>,
     /// Users whose names differ from the given one in case alone, none having it as it is: nothing has ended.
     pub unclear: BTreeSet<String>,
+    /// Sessions and grants whose identifiers all begin as the given one: nothing has ended.
+    pub ambiguous: Vec<Identified>,
 }
 
 /// What became of the wish to end everyone's sessions.
@@ -166,7 +169,8 @@ impl Administration {
     pub async fn end_session(&self, actor: &Actor, id: &str) -> Result<bool, StoreError> {
         let found = self.store.sessions_by_prefix(id).await?;
         let mut matching = found.into_iter().filter(|listed| super::session_id(listed.session.hash) == id);
-        let Some(listed) = matching.next() else { return Ok(false) };
+        // An end that may be another's is none.
+        let (Some(listed), None) = (matching.next(), matching.next()) else { return Ok(false) };
         let (this, actor) = (self.clone(), actor.clone());
         self.sign_out
             .to_its_end(async move { this.end_and_write(&actor, Whose::Session(&listed)).await })
@@ -293,11 +297,10 @@ impl Administration {
             Whose::Everyone => return Ok(vec![Target::Everyone]),
             Whose::Named(name) => name,
         };
-        let mut found = self.named(name).await?;
-        found.retain(|found| issuer.is_none_or(|issuer| found.grant.issuer == issuer));
         let mut targets = Vec::new();
-        match Meant::of(name, found) {
+        match self.meant(name, issuer).await? {
             Meant::Unclear(names) => ended.unclear = names,
+            Meant::Ambiguous(identified) => ended.ambiguous = identified,
             Meant::These(found, others) => {
                 ended.spared = others;
                 for target in found.iter().map(|found| Target::of(name, found)) {

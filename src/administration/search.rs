@@ -1,7 +1,5 @@
 //! Finds sessions by what an administrator knows of them.
 
-use std::collections::BTreeSet;
-
 use super::{Administration, Filter, ListPlace, Listing, NamePosition, listing::MOST_LOOKED_AT, place};
 use crate::{
     clock::Timestamp,
@@ -116,35 +114,11 @@ pub(super) fn is_of(name: &str, listed: &ListedSession) -> bool {
 }
 
 /// The name of the session's user that this is, as it is spelled there: the `sub`, or the user name or an e-mail address in whichever case.
-fn spelled<'a>(name: &str, listed: &'a ListedSession) -> Option<&'a str> {
+pub(super) fn spelled<'a>(name: &str, listed: &'a ListedSession) -> Option<&'a str> {
     let identity = &listed.grant.identity;
     let others = || identity.username.iter().chain(&identity.email).chain(&identity.unverified_email).map(String::as_str);
     let exact = [identity.subject.as_str()].into_iter().chain(others()).find(|own| *own == name);
     exact.or_else(|| others().find(|own| own.eq_ignore_ascii_case(name)))
-}
-
-/// Whose sessions are meant by whoever acts on a name. The names of two users may differ in case alone.
-#[derive(Debug)]
-pub(super) enum Meant {
-    /// These, and those of users of these names are not, which nobody has typed.
-    These(Vec<ListedSession>, BTreeSet<String>),
-    /// Nobody's: no name is spelled as it was typed, and it may be each of these.
-    Unclear(BTreeSet<String>),
-}
-
-impl Meant {
-    /// Whom `name` means, of the sessions that it has found.
-    pub(super) fn of(name: &str, mut found: Vec<ListedSession>) -> Self {
-        let mut spellings: BTreeSet<_> = found.iter().filter_map(|listed| spelled(name, listed)).map(str::to_owned).collect();
-        if spellings.remove(name) {
-            found.retain(|listed| spelled(name, listed) == Some(name));
-        } else if spellings.len() > 1 {
-            return Self::Unclear(spellings);
-        } else {
-            spellings.clear();
-        }
-        Self::These(found, spellings)
-    }
 }
 
 fn begins_with(text: &str, listed: &ListedSession) -> bool {

@@ -121,7 +121,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             Verb::Why => why(&administration, name()?, issuer).await,
             Verb::Restored => restored(&administration.store).await,
             Verb::Audit => audit(&administration, arguments).await,
-            Verb::Renew => act::renew(&administration, &find::named_at(&administration, name()?, issuer).await?).await,
+            Verb::Renew => act::renew(&administration, name()?, issuer).await,
             Verb::Revoke if arguments.get_flag(ALL) => act::end(&administration, Whose::Everyone, issuer).await,
             Verb::Revoke => act::end(&administration, Whose::Named(name()?), issuer).await,
         }

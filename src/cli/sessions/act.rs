@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::find;
 use crate::{
-    administration::{Actor, Administration, Step, Whose, words},
+    administration::{Actor, Administration, Identified, IdentifiedKind, Meant, Step, Whose, words},
     cli::{
         output::{ActionOutput, print_error, printable},
         recorded::UNWRITTEN,
@@ -89,8 +89,10 @@ pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issue
         .map_err(|signal| anyhow!("{} came: not all may have ended, and it can be repeated", signal.name()))?
         .context(find::UNREADABLE)?;
     if !ended.unclear.is_empty() {
-        let names = listed(&ended.unclear);
-        bail!("nothing has ended, because {names} differ in case alone: write one of them as it is, or the user's sub");
+        bail!("nothing has ended, because {}", unclear(&ended.unclear));
+    }
+    if !ended.ambiguous.is_empty() {
+        bail!("nothing has ended, because {}", ambiguous(&ended.ambiguous));
     }
     if found_nobody {
         bail!(NOBODY);
@@ -129,9 +131,40 @@ fn listed(names: &BTreeSet<String>) -> String {
     names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")
 }
 
+/// Why a name that differs from several in case alone means nobody.
+fn unclear(names: &BTreeSet<String>) -> String {
+    format!("{} differ in case alone: write one of them as it is, or the user's sub", listed(names))
+}
+
+/// So many identifiers that begin alike are told.
+const MOST_TOLD: usize = 10;
+
+/// Why the beginning of several identifiers means none of them.
+fn ambiguous(identified: &[Identified]) -> String {
+    let told = identified.iter().take(MOST_TOLD).map(|Identified { kind, id, user }| {
+        let kind = match kind {
+            IdentifiedKind::Session => "session",
+            IdentifiedKind::Grant => "grant",
+        };
+        format!("{kind} {id} of {}", printable(user))
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let more = if identified.len() > MOST_TOLD { format!(" and {} more", identified.len() - MOST_TOLD) } else { String::new() };
+    format!("several begin so: {told}{more}; write as much of one")
+}
+
+/// Renews the grants of whom a name means, and of those of the provider with this `issuer` alone if one is given.
+pub(super) async fn renew(administration: &Administration, name: &str, issuer: Option<&str>) -> anyhow::Result<()> {
+    match administration.meant(name, issuer).await.context(find::UNREADABLE)? {
+        Meant::These(sessions, _) => renew_sessions(administration, &sessions).await,
+        Meant::Unclear(names) => bail!("nothing was renewed, because {}", unclear(&names)),
+        Meant::Ambiguous(identified) => bail!("nothing was renewed, because {}", ambiguous(&identified)),
+    }
+}
+
 /// Renews the grants of these sessions as a replica does: with a heartbeat, by which others know that it lives. Nothing else has a rotated
 /// token, so that whatever ends the command, what the provider has given is saved first.
-pub(super) async fn renew(administration: &Administration, sessions: &[ListedSession]) -> anyhow::Result<()> {
+async fn renew_sessions(administration: &Administration, sessions: &[ListedSession]) -> anyhow::Result<()> {
     if sessions.is_empty() {
         bail!(NOBODY);
     }

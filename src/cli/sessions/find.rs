@@ -12,17 +12,6 @@ pub(super) async fn named(administration: &Administration, name: &str) -> anyhow
     administration.named(name).await.context(UNREADABLE)
 }
 
-/// Returns those of them that are of the provider with this `issuer`, if one is given.
-pub(super) async fn named_at(
-    administration: &Administration,
-    name: &str,
-    issuer: Option<&str>,
-) -> anyhow::Result<Vec<ListedSession>> {
-    let mut sessions = named(administration, name).await?;
-    sessions.retain(|listed| issuer.is_none_or(|issuer| listed.grant.issuer == issuer));
-    Ok(sessions)
-}
-
 pub(super) const UNREADABLE: &str = "the sessions could not be read";
 
 /// Reads the page behind `after`, and says where the next one begins.

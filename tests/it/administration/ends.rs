@@ -86,14 +86,22 @@ async fn a_user_whose_name_is_the_beginning_of_another_s_token_is_ended_alone() 
         let (_, list) = world.command(&["sessions", "list", "--json"]).await;
         let list: Value = serde_json::from_str(&list).unwrap();
         let mut sessions = list["sessions"].as_array().unwrap().iter();
-        let name = sessions.find(|session| !session["token"].is_null()).unwrap()["session"].as_str().unwrap().to_owned();
+        let of_token = sessions.find(|session| !session["token"].is_null()).unwrap();
+        let [name, id] = ["session", "id"].map(|part| of_token[part].as_str().unwrap().to_owned());
         let namesake = browser(&world, user(&name)).await;
         let (code, said) = world.command(&["sessions", "revoke", &name]).await;
         assert_eq!((code, said.matches("ended session").count()), (0, 1), "{said}");
         eventually("they have ended", async || has_ended(&namesake).await).await;
         assert_eq!(status(&world, &made).await, StatusCode::OK, "{said}");
+        eventually("the history knows the user", async || {
+            world.command(&["sessions", "why", &format!("sub-{name}")]).await.1.contains("an administrator ended the session")
+        })
+        .await;
         let (code, said) = world.command(&["sessions", "revoke", &name]).await;
-        assert_eq!((code, said.matches("ended session").count()), (0, 1), "now it is the token's: {said}");
+        assert!(code != 0 && said.contains("nobody by that name"), "who repeats it ends nobody else: {said}");
+        assert_eq!(status(&world, &made).await, StatusCode::OK, "{said}");
+        let (code, said) = world.command(&["sessions", "revoke", &id]).await;
+        assert_eq!((code, said.matches("ended session").count()), (0, 1), "{said}");
         eventually("the token is refused", async || status(&world, &made).await == StatusCode::UNAUTHORIZED).await;
     }
 }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{PAGE, Program, administered, administrator, both, browser, token, told};
-use crate::harness::{World, eventually::eventually, idp::user, visitor::Visitor};
+use crate::harness::{Kind, World, eventually::eventually, idp::user, visitor::Visitor};
 
 /// Somebody whose user name is not the beginning of their address, which others may have too.
 fn named(name: &str) -> Value {
@@ -121,4 +121,69 @@ async fn a_page_is_small_however_long_the_name_is_that_it_is_asked_for_and_no_en
 
 fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Gives the sessions of two users identifiers whose first eight digits are the same.
+async fn alike(world: &World, kind: Kind) {
+    for statement in match kind {
+        Kind::Sqlite => [
+            "UPDATE sessions SET hash = X'076a5ef100000000000000000000000000000000000000000000000000000000' \
+             WHERE grant_id IN (SELECT id FROM grants WHERE subject = 'sub-amara')",
+            "UPDATE sessions SET hash = X'076a5ef111110000000000000000000000000000000000000000000000000000' \
+             WHERE grant_id IN (SELECT id FROM grants WHERE subject = 'sub-zed')",
+        ],
+        Kind::Postgres => [
+            "UPDATE sessions SET hash = '\\x076a5ef100000000000000000000000000000000000000000000000000000000' \
+             WHERE grant_id IN (SELECT id FROM grants WHERE subject = 'sub-amara')",
+            "UPDATE sessions SET hash = '\\x076a5ef111110000000000000000000000000000000000000000000000000000' \
+             WHERE grant_id IN (SELECT id FROM grants WHERE subject = 'sub-zed')",
+        ],
+    } {
+        world.sql(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_two_identifiers_ends_and_renews_nothing_and_each_is_told_as_far_as_it_takes() {
+    for kind in both() {
+        let world = World::build().on(kind).start().await;
+        browser(&world, named("amara")).await;
+        browser(&world, named("zed")).await;
+        alike(&world, kind).await;
+        let left = async || world.command(&["sessions", "list"]).await.1.lines().count() - 1;
+        for given in ["076a5ef1", "076A5EF1", "076a5e"] {
+            let (code, said) = world.command(&["sessions", "revoke", given]).await;
+            assert!(code != 0 && said.contains("nothing has ended, because several begin so: "), "{said}");
+            assert!(said.contains("session 076a5ef10000 of x@example.com, session 076a5ef11111 of x@example.com"), "{said}");
+            assert_eq!(left().await, 2, "{given}");
+            let (code, said) = world.command(&["sessions", "renew", given]).await;
+            assert!(code != 0 && said.contains("nothing was renewed, because several begin so: "), "{said}");
+        }
+        let (code, said) = world.command(&["sessions", "revoke", "076a5ef11111"]).await;
+        assert!(code == 0 && said.matches("ended session").count() == 1, "{said}");
+        let (code, said) = world.command(&["sessions", "revoke", "076a5ef1"]).await;
+        assert!(code == 0 && said.matches("ended session").count() == 1, "it is the only one now: {said}");
+        assert_eq!(left().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_user_who_has_no_session_left_ends_nobody_s_whose_identifier_begins_so() {
+    for kind in both() {
+        let world = World::build().on(kind).start().await;
+        // As numbers of employees are.
+        browser(&world, named("076a5ef1")).await.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
+        browser(&world, named("amara")).await;
+        alike(&world, kind).await;
+        eventually("the history knows the one who is gone", async || {
+            world.command(&["sessions", "why", "sub-076a5ef1"]).await.1.contains("the user logged out")
+        })
+        .await;
+        for verb in ["revoke", "renew"] {
+            let (code, said) = world.command(&["sessions", verb, "076a5ef1"]).await;
+            assert!(code != 0 && said.contains("nobody by that name has a session here"), "{verb}: {said}");
+        }
+        let (code, said) = world.command(&["sessions", "revoke", "amara"]).await;
+        assert!(code == 0 && said.matches("ended session").count() == 1, "{said}");
+    }
 }
