@@ -10,7 +10,9 @@ mod security_event;
 mod security_events;
 mod subject_identifier;
 
-use crate::sign_out::SignOut;
+use crate::{oidc::Provider, sign_out::SignOut};
+
+use subject_identifier::NamedIssuer;
 
 pub use global_token_revocation::RevocationError;
 pub use scim::{ScimAnswer, ScimError, ScimMethod, ScimRequest, scim_method_error};
@@ -22,4 +24,17 @@ pub use subject_identifier::SubjectError;
 pub struct Deprovisioning {
     /// Ends their sessions.
     pub sign_out: SignOut,
+}
+
+impl Deprovisioning {
+    /// Whose users an issuer names, where those of this provider are looked for.
+    fn whose(&self, provider: &Provider, issuer: &str) -> NamedIssuer {
+        if provider.is_event_issuer(issuer) {
+            NamedIssuer::Own
+        } else if self.sign_out.providers.iter().any(|other| other.is_event_issuer(issuer)) {
+            NamedIssuer::OtherProvider
+        } else {
+            NamedIssuer::Foreign
+        }
+    }
 }

@@ -163,6 +163,10 @@ pub const DUMMY_REFRESH_TOKEN: &str = "evergate-asks-whether-this-endpoint-answe
 /// How far clocks may differ before a token is refused for its times.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
+/// How far ahead of this machine's clock whoever tells of an end may have signed it: few send it again, so that one which is refused for a
+/// clock is lost.
+pub const END_LEEWAY: Duration = Duration::from_secs(300);
+
 /// The deadline of calls other than token calls: discovery, keys, user info, revocation, introspection.
 const SHORT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -33,7 +33,7 @@ pub enum RevocationError {
     Malformed(&'static str),
     /// Nobody is named.
     #[error("its sub_id names no user: {0}")]
-    Subject(#[from] SubjectError),
+    Subject(SubjectError),
     /// The store could not record it; the request should be sent again.
     #[error("the store could not record it")]
     Store(#[from] StoreError),
@@ -54,7 +54,8 @@ impl Deprovisioning {
             return Err(RevocationError::Malformed("sub_id stands there twice"));
         }
         let identifier = request.members.get("sub_id").ok_or(RevocationError::Malformed("it has no sub_id"))?;
-        let keys = subject_identifier::keys(identifier, |issuer| provider.is_event_issuer(issuer))?;
+        let keys =
+            subject_identifier::keys(identifier, |issuer| self.whose(&provider, issuer)).map_err(RevocationError::Subject)?;
         // The request is about now, and not about the time at which its assertion was signed: one assertion may come again with another user,
         // and with a user who has logged in since.
         let now = self.sign_out.clock.now();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::subject_identifier::{self, SubjectError};
+use super::subject_identifier::{self, NamedIssuer, SubjectError};
 use crate::{oidc::SecurityEventToken, sign_out::EndExtent};
 
 /// What an event has done.
@@ -38,11 +38,11 @@ const TYPES: &str = "https://schemas.openid.net/secevent/";
 /// The members of a complex subject (Shared Signals Framework section 3.3).
 const COMPLEX: [&str; 7] = ["user", "session", "device", "tenant", "org_unit", "group", "application"];
 
-/// What an event means for the users of a provider, which is one of the issuers that `is_issuer` selects.
+/// What an event means for the users of a provider, whose issuers are those that `whose` says.
 ///
 /// # Errors
 /// It names nobody.
-pub(super) fn meaning(token: &SecurityEventToken, is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Meaning, SubjectError> {
+pub(super) fn meaning(token: &SecurityEventToken, whose: impl Fn(&str) -> NamedIssuer + Copy) -> Result<Meaning, SubjectError> {
     let asked = asked(&token.event_type, &token.event);
     let ends_a_session = match asked {
         Asked::SessionEnd => true,
@@ -56,7 +56,7 @@ pub(super) fn meaning(token: &SecurityEventToken, is_issuer: impl Fn(&str) -> bo
     if let Some(id) = session(subject).filter(|_| ends_a_session) {
         return Ok(Meaning::EndSessionOrUser(id));
     }
-    extent(subject, ends_a_session, is_issuer).map(Meaning::End)
+    extent(subject, ends_a_session, whose).map(Meaning::End)
 }
 
 fn asked(event_type: &str, event: &Map<String, Value>) -> Asked {
@@ -89,17 +89,17 @@ fn asked(event_type: &str, event: &Map<String, Value>) -> Asked {
     }
 }
 
-fn extent(subject: &Value, ends_a_session: bool, is_issuer: impl Fn(&str) -> bool + Copy) -> Result<EndExtent, SubjectError> {
+fn extent(subject: &Value, ends_a_session: bool, whose: impl Fn(&str) -> NamedIssuer + Copy) -> Result<EndExtent, SubjectError> {
     let Value::Object(members) = subject else { return Err(SubjectError::Malformed("the subject is no object")) };
     let format = members.get("format").and_then(Value::as_str);
     // Earlier drafts had no format there.
     let is_complex = format == Some("complex") || (format.is_none() && COMPLEX.iter().any(|name| members.contains_key(*name)));
     if !is_complex {
-        return subject_identifier::keys(&with_format(members), is_issuer).map(EndExtent::Everything);
+        return subject_identifier::keys(&with_format(members), whose).map(EndExtent::Everything);
     }
     // Whatever else is there narrows it down to what is not known here, such as the device.
     let user = members.get("user").map(|user| match user {
-        Value::Object(members) => subject_identifier::keys(&with_format(members), is_issuer),
+        Value::Object(members) => subject_identifier::keys(&with_format(members), whose),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(SubjectError::Malformed("user is no object"))
         }
@@ -148,7 +148,7 @@ mod tests {
             event,
             sub_id: Some(sub_id).filter(|sub_id| !sub_id.is_null()),
         };
-        meaning(&token, |issuer| issuer == "https://idp")
+        meaning(&token, |issuer| if issuer == "https://idp" { NamedIssuer::Own } else { NamedIssuer::Foreign })
     }
 
     fn everything(keys: &[UserKey]) -> Result<Meaning, SubjectError> {

@@ -73,7 +73,7 @@ impl Deprovisioning {
         let now = self.sign_out.clock.now();
         let mut is_of_any = false;
         for provider in concerned {
-            let meant = meaning(&token, |issuer| provider.is_event_issuer(issuer));
+            let meant = meaning(&token, |issuer| self.whose(provider, issuer));
             is_of_any |= meant != Err(SubjectError::OtherIssuer);
             let extents = match meant {
                 Ok(Meaning::End(extent)) => vec![extent],

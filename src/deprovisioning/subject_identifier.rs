@@ -19,43 +19,59 @@ pub enum SubjectError {
     OtherIssuer,
 }
 
+/// Whose users an issuer names, to a provider whose users are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedIssuer {
+    /// The provider's.
+    Own,
+    /// Those of another provider of the settings.
+    OtherProvider,
+    /// Nobody's here: the provider may have its users from there.
+    Foreign,
+}
+
 /// The most members of a list of aliases.
 const MAX_ALIASES: usize = 16;
 /// No provider's identifier or address is longer (OpenID Connect Core section 2 has 255 characters for `sub`).
 pub(super) const MAX_LENGTH: usize = 1024;
 
-/// The keys of the user whom an identifier names: of one of the issuers that `is_issuer` selects.
-pub(super) fn keys(identifier: &Value, is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Vec<UserKey>, SubjectError> {
+/// The keys of the user whom an identifier names: of the issuers that `whose` says are the provider's.
+pub(super) fn keys(identifier: &Value, whose: impl Fn(&str) -> NamedIssuer + Copy) -> Result<Vec<UserKey>, SubjectError> {
     let Value::Object(members) = identifier else { return Err(SubjectError::Malformed("it is no object")) };
     if text(members, "format")? == "aliases" {
         let identifiers = members.get("identifiers").and_then(Value::as_array);
         let identifiers = identifiers.filter(|all| (1..=MAX_ALIASES).contains(&all.len()));
         let identifiers = identifiers.ok_or(SubjectError::Malformed("identifiers is no list, or is too long"))?;
-        return all_of_aliases(identifiers, is_issuer);
+        return all_of_aliases(identifiers, whose);
     }
-    keys_of(members, is_issuer)
+    keys_of(members, whose)
 }
 
-/// The aliases of one user (section 3.2.8), of which those count that can be understood. They do not nest.
-fn all_of_aliases(identifiers: &[Value], is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Vec<UserKey>, SubjectError> {
-    let mut keys = Vec::new();
+/// The aliases of one user (section 3.2.8), of which those count that can be understood. They do not nest. That of an issuer which is none
+/// of ours says where the provider has its user from; that of another provider of ours says whose the user is.
+fn all_of_aliases(identifiers: &[Value], whose: impl Fn(&str) -> NamedIssuer + Copy) -> Result<Vec<UserKey>, SubjectError> {
+    let (mut keys, mut unnamed) = (Vec::new(), SubjectError::Unsupported);
     for identifier in identifiers {
         let Value::Object(members) = identifier else { return Err(SubjectError::Malformed("an alias is no object")) };
-        match keys_of(members, is_issuer) {
+        match keys_of(members, whose) {
             Ok(named) => keys.extend(named),
             Err(SubjectError::Unsupported) => {}
+            Err(error @ SubjectError::OtherIssuer) if whose(text(members, "iss")?) == NamedIssuer::Foreign => unnamed = error,
             Err(error @ (SubjectError::Malformed(_) | SubjectError::OtherIssuer)) => return Err(error),
         }
     }
-    if keys.is_empty() { Err(SubjectError::Unsupported) } else { Ok(keys) }
+    if keys.is_empty() { Err(unnamed) } else { Ok(keys) }
 }
 
-fn keys_of(members: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) -> Result<Vec<UserKey>, SubjectError> {
+fn keys_of(members: &Map<String, Value>, whose: impl Fn(&str) -> NamedIssuer) -> Result<Vec<UserKey>, SubjectError> {
     match text(members, "format")? {
         // Section 3.2.3.
         "iss_sub" => {
             let (issuer, subject) = (text(members, "iss")?, text(members, "sub")?);
-            if is_issuer(issuer) { Ok(vec![UserKey::Subject(subject.to_owned())]) } else { Err(SubjectError::OtherIssuer) }
+            match whose(issuer) {
+                NamedIssuer::Own => Ok(vec![UserKey::Subject(subject.to_owned())]),
+                NamedIssuer::OtherProvider | NamedIssuer::Foreign => Err(SubjectError::OtherIssuer),
+            }
         }
         // Section 3.2.2. What is no address names nobody, least of all many.
         "email" => {
@@ -146,10 +162,21 @@ mod tests {
             ),
             (aliases(json!([{"format": "did"}])), Err(SubjectError::Unsupported)),
             (aliases(json!([aliases(json!([ann]))])), Err(SubjectError::Unsupported)),
+            (
+                aliases(json!([{"format": "iss_sub", "iss": "https://upstream", "sub": "a"}, ann])),
+                Ok(vec![UserKey::email("ann@example.com")]),
+            ),
+            (aliases(json!([{"format": "iss_sub", "iss": "https://upstream", "sub": "a"}])), Err(SubjectError::OtherIssuer)),
             (aliases(json!([ann, {"format": "iss_sub", "iss": "https://other", "sub": "a"}])), Err(SubjectError::OtherIssuer)),
+            (aliases(json!([ann, {"format": "iss_sub", "iss": "https://upstream"}])), Err(SubjectError::Malformed("sub"))),
             (aliases(json!(vec![ann; 17])), Err(SubjectError::Malformed("identifiers is no list, or is too long"))),
         ] {
-            assert_eq!(keys(&identifier, |issuer| issuer == "https://idp"), expected, "{identifier}");
+            let whose = |issuer: &str| match issuer {
+                "https://idp" => NamedIssuer::Own,
+                "https://other" => NamedIssuer::OtherProvider,
+                _ => NamedIssuer::Foreign,
+            };
+            assert_eq!(keys(&identifier, whose), expected, "{identifier}");
         }
     }
 }

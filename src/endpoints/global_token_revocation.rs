@@ -82,7 +82,7 @@ fn words(error: &RevocationError) -> (&'static str, &'static str) {
         RevocationError::Subject(SubjectError::Malformed(why)) => ("invalid_request", why),
         RevocationError::Subject(SubjectError::OtherIssuer) => ("unknown_subject", "The issuer of sub_id is not this provider."),
         RevocationError::Subject(SubjectError::Unsupported) => {
-            ("unsupported_subject", "The formats iss_sub, email, opaque and aliases are supported.")
+            ("unsupported_subject", "The formats iss_sub, email, account, opaque and aliases are supported.")
         }
         RevocationError::Unverifiable(_) => ("temporarily_unavailable", "The bearer token cannot be verified now."),
         RevocationError::Store(_) => ("temporarily_unavailable", "It cannot be recorded now."),

@@ -61,10 +61,10 @@ pub enum ProviderError {
     Token(#[from] TokenFailure),
     /// The ID token is not acceptable.
     #[error("the ID token is not accepted: {0}")]
-    IdToken(#[from] VerifyError),
+    IdToken(VerifyError),
     /// A logout token is not acceptable.
     #[error("the logout token is not accepted: {0}")]
-    LogoutToken(#[source] VerifyError),
+    LogoutToken(VerifyError),
     /// The code's token response has no ID token (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
@@ -79,13 +79,20 @@ pub enum ProviderError {
     UserInfo(String),
     /// The access token has no claims that can be used.
     #[error("the access token's claims cannot be used (CODER_OIDC_ACCESS_TOKEN_CLAIMS): {0}")]
-    AccessToken(#[source] VerifyError),
+    AccessToken(VerifyError),
     /// User info (OIDC Core section 5.3.2), or the access token, is about another subject.
     #[error("user info or the access token is about another sub than the ID token")]
     OtherSubject,
     /// The claims make no identity.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
+}
+
+// The text has the cause in it, which is no source besides: it would be told twice.
+impl From<VerifyError> for ProviderError {
+    fn from(error: VerifyError) -> Self {
+        Self::IdToken(error)
+    }
 }
 
 impl ProviderError {

@@ -107,7 +107,7 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
     if !matches_at_hash(text("at_hash"), expected.access_token, expected.algorithm) {
         return refused("its at_hash is another access token's");
     }
-    check_validity(token, expected.now).map(|_until| ())
+    check_validity(token, LEEWAY, expected.now).map(|_until| ())
 }
 
 /// Checks that the user authenticated at the provider no longer ago than the request's `max_age` (OpenID Connect Core section
@@ -123,17 +123,17 @@ pub(super) fn check_max_age(token: &JsonObject, max_age: Duration, now: Timestam
     Ok(())
 }
 
-/// Checks `exp`, `iat` and `nbf`, with [`LEEWAY`], and returns when the token stops being acceptable.
-pub(super) fn check_validity(token: &JsonObject, now: Timestamp) -> Result<Timestamp, VerifyError> {
+/// Checks `exp` with [`LEEWAY`], and that `iat` and `nbf` are no further ahead than this, and returns when the token stops being acceptable.
+pub(super) fn check_validity(token: &JsonObject, ahead: Duration, now: Timestamp) -> Result<Timestamp, VerifyError> {
     let Some(expires_at) = time(token, "exp") else { return Err(VerifyError::Refused("it has no exp that is a time")) };
     let Some(issued_at) = time(token, "iat") else { return Err(VerifyError::Refused("it has no iat that is a time")) };
     if now >= expires_at.plus(LEEWAY) {
         return Err(VerifyError::OutsideValidity("it has expired"));
     }
-    if issued_at > now.plus(LEEWAY) {
+    if issued_at > now.plus(ahead) {
         return Err(VerifyError::OutsideValidity("it was issued in the future"));
     }
-    if time(token, "nbf").is_some_and(|from| from > now.plus(LEEWAY)) {
+    if time(token, "nbf").is_some_and(|from| from > now.plus(ahead)) {
         return Err(VerifyError::OutsideValidity("it is not good yet (nbf)"));
     }
     Ok(expires_at.plus(LEEWAY))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    LEEWAY,
+    END_LEEWAY, LEEWAY,
     claims::is_name,
     id_token::{VerifyError, audiences, time},
     issuer::{ExpectedIssuer, IssuerMatch},
@@ -78,7 +78,7 @@ pub(super) fn validate(
     if now >= expires_at {
         return Err(VerifyError::OutsideValidity("it has expired, or has no exp and is older than two minutes"));
     }
-    if issued_at > now.plus(LEEWAY) {
+    if issued_at > now.plus(END_LEEWAY) {
         return Err(VerifyError::OutsideValidity("it was issued in the future"));
     }
     // An ID token is signed with the same keys; this claim tells the two apart.

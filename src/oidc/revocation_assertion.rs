@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    EventError, Provider,
+    END_LEEWAY, EventError, Provider,
     id_token::{VerifyError, audiences, check_validity},
 };
 use crate::{
@@ -42,7 +42,7 @@ fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<(
     if !audiences(claims).contains(&endpoint) {
         return refused("its aud is another endpoint");
     }
-    check_validity(claims, now)?;
+    check_validity(claims, END_LEEWAY, now)?;
     match claims.members.get("jti").and_then(Value::as_str) {
         Some(id) if !id.is_empty() => Ok(()),
         Some(_) | None => refused("it has no jti"),

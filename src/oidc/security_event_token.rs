@@ -1,12 +1,12 @@
 //! Security event tokens (SET, RFC 8417), as transmitters of shared signals send them: which providers they concern, and whether they are
 //! to be believed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
 use super::{
-    EventError, LEEWAY, Provider, Providers,
+    END_LEEWAY, EventError, LEEWAY, Provider, Providers,
     id_token::{VerifyError, audiences, time},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl<'a> EventDelivery<'a> {
 pub enum SecurityEventRefusal {
     /// It is no security event (`invalid_request`).
     #[error("it is no security event token: {0}")]
-    Malformed(#[source] VerifyError),
+    Malformed(VerifyError),
     /// It is of no transmitter of the settings (`invalid_issuer`).
     #[error("its iss is no provider's, and is not CODER_OIDC_EVENT_ISSUER_URL")]
     Issuer,
@@ -82,6 +82,8 @@ pub enum SecurityEventRefusal {
 
 /// The type that makes it no other token of the provider's (RFC 8417 section 2.3), which Shared Signals require.
 const TYPE: &str = "secevent+jwt";
+/// How far ahead of this machine's clock a security event may be to be taken when it comes again: it is no clock that is further ahead.
+const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// A token that repeats one of these claims is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 7] = ["iss", "aud", "iat", "exp", "jti", "events", "sub_id"];
 
@@ -106,7 +108,12 @@ impl Providers {
         if concerned.is_empty() {
             return Err(SecurityEventRefusal::Secret);
         }
-        let event = validate(&parsed, first.clock.now()).map_err(SecurityEventRefusal::Malformed)?;
+        let now = first.clock.now();
+        let event = validate(&parsed, now).map_err(SecurityEventRefusal::Malformed)?;
+        if event.issued_at > now.plus(END_LEEWAY) {
+            // The transmitter would not send it again if it were refused.
+            return Err(SecurityEventRefusal::Unavailable("by this machine's clock, it was issued in the future".to_owned()));
+        }
         let audiences = audiences(claims);
         concerned.retain(|provider| audiences.iter().any(|audience| provider.is_event_audience(audience, delivery)));
         let verifier = concerned.first().ok_or(SecurityEventRefusal::Audience)?;
@@ -150,8 +157,8 @@ fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToke
     let (Some(issuer), Some(id)) = (text("iss"), text("jti")) else { return refused("it has no iss or no jti") };
     // An event stays true, so that its age is no matter: what began since is spared by whoever acts on it.
     let Some(issued_at) = time(claims, "iat") else { return refused("it has no iat that is a time") };
-    if issued_at > now.plus(LEEWAY) {
-        return Err(VerifyError::OutsideValidity("it was issued in the future"));
+    if issued_at > now.plus(MAX_AHEAD) {
+        return Err(VerifyError::OutsideValidity("it was issued more than a day in the future"));
     }
     if claims.members.contains_key("exp") && time(claims, "exp").is_none_or(|expires_at| now >= expires_at.plus(LEEWAY)) {
         return Err(VerifyError::OutsideValidity("it has expired"));

@@ -36,7 +36,7 @@ pub enum CallbackError {
     Busy,
     /// The policy denies the user with this display name.
     #[error("{0}")]
-    Denied(#[source] Denied, String),
+    Denied(Denied, String),
     /// The session could not be saved.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -119,6 +119,22 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
 }
 
 #[test]
+fn no_error_s_text_has_the_cause_in_it_that_is_its_source_besides() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        let lines: Vec<_> = code(&source).collect();
+        for pair in lines.windows(2) {
+            let [(at, text), (_, variant)] = pair else { continue };
+            let is_source = variant.contains("(#[source]") || variant.contains("(#[from]");
+            if text.contains("#[error(") && text.contains("{0}") && is_source {
+                broken.push(format!("src/{}:{}: the log has the cause twice: {}", source.path.display(), at + 1, text.trim()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
 fn files_are_of_a_size_that_one_can_read() {
     for source in sources() {
         assert_ne!(source.path.file_name().unwrap(), "mod.rs", "foo.rs beside foo/ instead: {}", source.path.display());

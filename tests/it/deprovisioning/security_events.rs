@@ -118,7 +118,8 @@ async fn an_event_that_is_not_to_be_believed_ends_nothing() {
         ("no aud", json!({"aud": null}), json!({}), "invalid_audience"),
         ("no iat", json!({"iat": null}), json!({}), "invalid_request"),
         ("an iat that is no time", json!({"iat": "now"}), json!({}), "invalid_request"),
-        ("of the future", json!({"iat": now + 120}), json!({}), "invalid_request"),
+        ("of another day", json!({"iat": now + 2 * 24 * 3600}), json!({}), "invalid_request"),
+        ("in milliseconds", json!({"iat": now * 1000}), json!({}), "invalid_request"),
         ("expired", json!({"exp": now - 61}), json!({}), "invalid_request"),
         ("an exp that is no time", json!({"exp": "never"}), json!({}), "invalid_request"),
         ("no jti", json!({"jti": null}), json!({}), "invalid_request"),
@@ -348,4 +349,29 @@ async fn a_transmitter_ends_users_of_the_providers_alone_that_it_is_configured_f
     assert_eq!(push(&world, &by_transmitter(event(address))).await.status, StatusCode::ACCEPTED);
     assert_eq!(theirs.fetch("/").await.status, StatusCode::UNAUTHORIZED);
     assert!(ours.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn an_event_of_a_transmitter_whose_clock_is_ahead_is_not_lost() {
+    let world = world().start().await;
+    let visitor = world.signed_in().await;
+    let now = world.clock.now().seconds();
+    let early = of_provider(&world.idp, json!({"iat": now + 600}), json!({}));
+    let later = push(&world, &early).await;
+    assert_eq!((later.status, later.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"), "{}", later.text());
+    let lines = lines_with(&["a security event was refused", "it was issued in the future"]);
+    assert!(lines.iter().all(|line| line.matches("it was issued in the future").count() == 1), "{lines:?}");
+    assert!(visitor.get("/").await.is_upstreams());
+    world.clock.advance(Duration::from_secs(310));
+    assert_eq!(push(&world, &early).await.status, StatusCode::ACCEPTED, "within five minutes it is a clock");
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn why_an_event_is_no_event_is_told_once() {
+    let world = world().start().await;
+    let refused = push(&world, &of_provider(&world.idp, json!({"jti": null}), json!({}))).await;
+    assert_eq!(err(&refused), "invalid_request");
+    let lines = lines_with(&["a security event was refused", "it has no iss or no jti"]);
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.matches("it has no iss or no jti").count() == 1), "{lines:?}");
 }
