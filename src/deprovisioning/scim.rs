@@ -96,7 +96,10 @@ impl Deprovisioning {
                 ScimMethod::Delete => client.change(id, Change::Delete).await,
                 ScimMethod::Post => Err(scim_method_error(request.path)),
             },
-            ("Groups" | "Bulk" | "Me" | ".search", _) => Err(ScimError::Unsupported(NO_GROUPS)),
+            ("Groups", _) => Err(ScimError::Unsupported(NO_GROUPS)),
+            ("Bulk", _) => Err(ScimError::Unsupported("there are no bulk operations: send each by itself")),
+            ("Me", _) => Err(ScimError::Unsupported("there is no Me: the client is no user")),
+            (".search", _) => Err(ScimError::Unsupported("there is no search by POST: send the filter in the query of Users")),
             (_, _) if request.method != ScimMethod::Get => Err(scim_method_error(request.path)),
             (_, _) => document(kind, id, request.base),
         }

@@ -52,7 +52,9 @@ impl Endpoints {
             Method::DELETE => ScimMethod::Delete,
             _ => return Ok(answer_to(&scim_method_error(path))),
         };
-        let body = read_form(body).await?;
+        let Ok(body) = read_form(body).await else {
+            return Ok(refused(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 16 KiB, too slow, or broke off"));
+        };
         let base = call.exchange.site.at(&format!("{}/scim/v2", self.components.prefix));
         let id = call.exchange.id_text();
         let request = ScimRequest { method, path, query: call.query, body: &body, base: &base, id: &id };

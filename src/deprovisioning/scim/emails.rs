@@ -81,6 +81,24 @@ pub(super) fn add(emails: &mut Vec<Email>, new: Vec<Email>) -> Result<(), ScimEr
     Ok(())
 }
 
+/// Removes those addresses that are listed, each as an object or by itself. One that is not there is removed already.
+pub(super) fn remove_listed(emails: &mut Vec<Email>, listed: &Value) -> Result<(), ScimError> {
+    let all = match listed {
+        Value::Array(all) => all.iter().collect(),
+        Value::Object(_) | Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => vec![listed],
+    };
+    let mut addresses = Vec::new();
+    for one in all {
+        let address = match one {
+            Value::Object(members) => member(members, "value").ok_or(ScimError::Attribute("emails"))?,
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => one,
+        };
+        addresses.push(UserKey::folded(&key("emails", address)?));
+    }
+    emails.retain(|email| !addresses.contains(&UserKey::folded(&email.value)));
+    Ok(())
+}
+
 fn bounded(emails: Vec<Email>) -> Result<Vec<Email>, ScimError> {
     if emails.len() > MAX_EMAILS { Err(ScimError::Value("there are too many emails")) } else { Ok(emails) }
 }
@@ -266,6 +284,24 @@ mod tests {
         assert!(set("emails[value eq \"none@x\"].value", json!("c@x")).is_err());
         assert!(set("emails[type eq \"none\"].primary", json!(true)).is_err());
         assert!(set("emails[type eq \"work\"].value", json!(["c@x"])).is_err());
+    }
+
+    #[test]
+    fn what_is_listed_is_removed_and_nothing_else() {
+        for (listed, left) in [
+            (json!([{"value": "a@X.example"}]), vec!["b@x.example"]),
+            (json!({"value": "b@x.example", "type": "work"}), vec!["A@x.example"]),
+            (json!(["b@x.example", "none@x.example"]), vec!["A@x.example"]),
+            (json!("a@x.example"), vec!["b@x.example"]),
+            (json!([{"value": "none@x.example"}]), vec!["A@x.example", "b@x.example"]),
+        ] {
+            let mut changed = emails();
+            remove_listed(&mut changed, &listed).unwrap();
+            assert_eq!(changed.iter().map(|email| email.value.as_str()).collect::<Vec<_>>(), left, "{listed}");
+        }
+        for odd in [json!([{"type": "work"}]), json!([[]]), json!([5]), json!(true), json!([{"value": null}])] {
+            assert!(remove_listed(&mut emails(), &odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

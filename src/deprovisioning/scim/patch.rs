@@ -47,7 +47,7 @@ fn operate(user: &mut User, operation: &Value, reading: Reading) -> Result<(), S
     let verb = match name.to_ascii_lowercase().as_str() {
         "add" => Verb::Add,
         "replace" => Verb::Replace,
-        "remove" => return user.remove(path.ok_or(ScimError::NoTarget)?),
+        "remove" => return user.remove(path.ok_or(ScimError::NoTarget)?, member(operation, "value")),
         _ => return Err(ScimError::Syntax("op is none of add, replace and remove")),
     };
     match (path, member(operation, "value")) {
@@ -146,6 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_are_listed_are_removed_and_the_others_are_left() {
+        let both = json!({"op": "add", "path": "emails", "value": [{"value": "b@x.example"}]});
+        for (operation, left) in [
+            (json!({"op": "Remove", "path": "emails", "value": [{"value": "A@x.example"}]}), vec!["b@x.example"]),
+            (json!({"op": "remove", "path": format!("{USER_SCHEMA}:emails"), "value": "b@x.example"}), vec!["a@x.example"]),
+            (json!({"op": "remove", "path": "emails", "value": [{"value": "a@x.example"}, "b@x.example"]}), vec![]),
+            (json!({"op": "remove", "path": "emails", "value": null}), vec![]),
+            (json!({"op": "remove", "path": "emails"}), vec![]),
+            (json!({"op": "remove", "path": "displayName", "value": "Ann"}), vec!["a@x.example", "b@x.example"]),
+        ] {
+            let patched = apply(&ann(), &json!({"Operations": [both, operation]})).unwrap();
+            let addresses: Vec<_> = patched.profile.emails.iter().map(|email| email.value.as_str()).collect();
+            assert_eq!(addresses, left, "{operation}");
+        }
+    }
+
+    #[test]
     fn an_operation_that_cannot_be_done_is_refused() {
         for body in [
             json!({}),
@@ -159,6 +176,7 @@ mod tests {
             json!({"Operations": [{"op": "replace", "value": "x"}]}),
             json!({"Operations": [{"op": "replace", "path": ["active"], "value": false}]}),
             json!({"Operations": [{"op": "remove"}]}),
+            json!({"Operations": [{"op": "remove", "path": "emails", "value": [{"type": "work"}]}]}),
             json!({"Operations": [{"op": "remove", "path": "emails.value"}]}),
             json!({"Operations": [{"op": "add", "path": "emails[type sw \"w\"].value", "value": "b@x.example"}]}),
             json!({"Operations": [{"op": "replace", "path": "active.value", "value": false}]}),

@@ -143,9 +143,18 @@ impl User {
         Ok(())
     }
 
-    /// Removes an attribute (RFC 7644 section 3.5.2.2).
-    pub(super) fn remove(&mut self, path: &str) -> Result<(), ScimError> {
-        match attribute(path).as_str() {
+    /// Removes an attribute (RFC 7644 section 3.5.2.2). Of the addresses, those alone that a `value` lists: the section knows no such list,
+    /// and clients that send one mean no others.
+    pub(super) fn remove(&mut self, path: &str, value: Option<&Value>) -> Result<(), ScimError> {
+        match (attribute(path).as_str(), value.filter(|value| !is_unassigned(value))) {
+            ("emails", Some(listed)) => emails::remove_listed(&mut self.profile.emails, listed)?,
+            (other, _) => self.remove_whole(other)?,
+        }
+        Ok(())
+    }
+
+    fn remove_whole(&mut self, attribute: &str) -> Result<(), ScimError> {
+        match attribute {
             "username" | "active" => return Err(ScimError::Value("userName and active cannot be removed")),
             "name" => self.profile.unname(),
             other => match EmailPath::parse(other) {

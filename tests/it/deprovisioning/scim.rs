@@ -287,11 +287,15 @@ async fn what_a_directory_may_not_do_is_refused_in_scim_s_words() {
         ),
         (Method::GET, "/oauth2/scim/v2/Groups", Value::Null, StatusCode::NOT_IMPLEMENTED, Value::Null),
         (Method::POST, "/oauth2/scim/v2/Bulk", json!({}), StatusCode::NOT_IMPLEMENTED, Value::Null),
+        (Method::GET, "/oauth2/scim/v2/Me", Value::Null, StatusCode::NOT_IMPLEMENTED, Value::Null),
+        (Method::POST, "/oauth2/scim/v2/.search", json!({}), StatusCode::NOT_IMPLEMENTED, Value::Null),
         (Method::GET, "/oauth2/scim/v2/Things", Value::Null, StatusCode::NOT_FOUND, Value::Null),
     ] {
         let refused = ask(&world, method.clone(), path, body.clone()).await;
         assert_eq!((refused.status, &refused.json()["scimType"]), (status, &kind), "{method} {path} {body}: {}", refused.text());
         assert_eq!(refused.json()["status"], json!(status.as_str()));
+        let is_of_groups = refused.json()["detail"].as_str().unwrap().contains("groups");
+        assert_eq!(is_of_groups, path.ends_with("/Groups"), "{path}: {}", refused.text());
     }
     for (method, path, allowed) in [
         (Method::DELETE, USERS, "GET, POST"),
@@ -303,7 +307,8 @@ async fn what_a_directory_may_not_do_is_refused_in_scim_s_words() {
         assert_eq!((refused.status, refused.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allowed), "{method} {path}");
     }
     let large = ask(&world, Method::POST, USERS, json!({"userName": "x", "displayName": "a".repeat(100_000)})).await;
-    assert_eq!(large.status, StatusCode::BAD_REQUEST);
+    assert_eq!((large.status, large.header("content-type")), (StatusCode::PAYLOAD_TOO_LARGE, "application/scim+json"));
+    assert_eq!(large.json()["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
     assert_eq!(ask(&world, Method::GET, USERS, Value::Null).await.json()["totalResults"], json!(1));
     assert!(logs_in(&world, "ann").await.is_upstreams(), "nobody was ended by it");
 }
