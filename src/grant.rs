@@ -107,6 +107,9 @@ pub enum EndReason {
     /// A refresh token was presented and its response was lost; presenting it again would look like theft to a provider that
     /// detects reuse.
     OutcomeUnknown,
+    /// The same of a refresh token of a database that was restored from a backup (`evergate sessions restored`): it may have been presented
+    /// since. Stored as [`EndReason::OutcomeUnknown`], and known by the attempt's id, which is the grant's.
+    Restored,
     /// A token refresh brought an ID token or user info of another user, or of another issuer.
     IdentityRefused,
     /// The access token expired and there was no refresh token.
@@ -237,6 +240,11 @@ impl AttemptId {
     pub fn random() -> Self {
         Self(random())
     }
+
+    /// Whether it stands for whatever has presented the refresh token of a grant since the backup that its database was restored from.
+    pub fn is_of_restored(self, grant: GrantId) -> bool {
+        self.0 == grant.0
+    }
 }
 
 impl fmt::Display for GrantId {
@@ -257,6 +265,7 @@ impl EndReason {
         match self {
             Self::Dead => "dead",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Restored => "restored",
             Self::IdentityRefused => "identity_refused",
             Self::Expired => "expired",
             Self::OtherProvider => "other_provider",
@@ -264,11 +273,35 @@ impl EndReason {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Dead,
+        Self::OutcomeUnknown,
+        Self::Restored,
+        Self::IdentityRefused,
+        Self::Expired,
+        Self::OtherProvider,
+        Self::KeyLost,
+    ];
+
     /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired, Self::OtherProvider, Self::KeyLost]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// The reason as it is told of a grant whose refresh token was last presented by `attempt`.
+    #[must_use]
+    pub fn with_attempt(self, grant: GrantId, attempt: Option<AttemptId>) -> Self {
+        match self {
+            Self::OutcomeUnknown if attempt.is_some_and(|attempt| attempt.is_of_restored(grant)) => Self::Restored,
+            Self::OutcomeUnknown
+            | Self::Restored
+            | Self::Dead
+            | Self::IdentityRefused
+            | Self::Expired
+            | Self::OtherProvider
+            | Self::KeyLost => self,
+        }
     }
 }
 

@@ -163,7 +163,7 @@ impl PersonalTokens {
     pub async fn end(&self, grant: &Grant, site: Option<&str>, named: &str) -> Result<bool, StoreError> {
         let found = self.of_user(grant, site).await?.into_iter().find(|session| identifier(session.hash) == named);
         let Some(session) = found else { return Ok(false) };
-        self.sign_out.end_other(session.hash, LogoutInitiator::User).await?;
+        self.sign_out.end_other(session.hash, LogoutInitiator::TokenOwner).await?;
         Ok(true)
     }
 

@@ -74,6 +74,10 @@ pub enum LogoutRequest {
 pub enum LogoutInitiator {
     /// The user, in this browser.
     User,
+    /// The user, in another browser, which stays as it is.
+    UserElsewhere,
+    /// The user, who ends a personal access token.
+    TokenOwner,
     /// The user, for all their browsers.
     UserEverywhere,
     /// An administrator.
@@ -85,7 +89,7 @@ pub enum LogoutInitiator {
 impl LogoutInitiator {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let here = [Self::User, Self::UserEverywhere, Self::Administrator];
+        let here = [Self::User, Self::UserElsewhere, Self::TokenOwner, Self::UserEverywhere, Self::Administrator];
         here.into_iter().chain(EndSource::ALL.map(Self::Other))
     }
 
@@ -93,6 +97,8 @@ impl LogoutInitiator {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::UserElsewhere => "user_elsewhere",
+            Self::TokenOwner => "token_owner",
             Self::UserEverywhere => "user_everywhere",
             Self::Administrator => "administrator",
             Self::Other(source) => source.as_str(),
@@ -110,6 +116,8 @@ impl LogoutInitiator {
         match self {
             Self::Other(EndSource::FrontChannelLogout) => false,
             Self::User
+            | Self::UserElsewhere
+            | Self::TokenOwner
             | Self::UserEverywhere
             | Self::Administrator
             | Self::Other(
@@ -180,7 +188,10 @@ impl SignOut {
                 let extent = match by {
                     LogoutInitiator::User => Extent::Session,
                     LogoutInitiator::UserEverywhere => Extent::AllOfUser,
-                    LogoutInitiator::Administrator | LogoutInitiator::Other(_) => return Err(error),
+                    LogoutInitiator::UserElsewhere
+                    | LogoutInitiator::TokenOwner
+                    | LogoutInitiator::Administrator
+                    | LogoutInitiator::Other(_) => return Err(error),
                 };
                 self.end_locally(hash, extent, error).await?;
                 None

@@ -66,6 +66,9 @@ impl Ending {
             (Kind::Renewal, "dead", "other_provider") => Some(Self::Grant(EndReason::OtherProvider, None)),
             (Kind::Renewal, "dead", "key_lost") => Some(Self::Grant(EndReason::KeyLost, None)),
             (Kind::Renewal, "dead", _) => Some(Self::Grant(EndReason::Dead, words())),
+            (Kind::Renewal, _, "outcome_unknown") if event.code.as_deref() == Some(EndReason::Restored.as_str()) => {
+                Some(Self::Grant(EndReason::Restored, None))
+            }
             (Kind::Renewal, _, "outcome_unknown") => Some(Self::Grant(EndReason::OutcomeUnknown, None)),
             (Kind::Renewal, "config", reason) => Some(Self::NeedsPerson(words().unwrap_or_else(|| reason.to_owned()))),
             (Kind::Renewal | Kind::Login | Kind::Revocation | Kind::AppToken | Kind::Administration, _, _) => None,

@@ -1,5 +1,8 @@
-//! Grants that have ended for want of what the settings had, which their rows do not tell: those of a provider or a client that is not
-//! configured any more, and those whose refresh token is encrypted under a key that no replica has.
+//! What the rows of grants do not tell. Grants that have ended for want of what the settings had, which their rows do not tell: those of a provider or a client that is not
+//! configured any more, and those whose refresh token is encrypted under a key that no replica has. And those that are not served
+//! because the provider renews nothing.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Administration;
 use crate::{
@@ -8,6 +11,9 @@ use crate::{
     seal::KeyId,
     store::{ListPosition, ListedSession, StoreError},
 };
+
+/// A provider that failed longer ago may be well by now, when nobody has asked it since.
+const RECENT: Duration = Duration::from_secs(2 * 3600);
 
 /// Keys that this process does not have, and whether no replica has them: each is asked for once.
 #[derive(Default)]
@@ -33,13 +39,29 @@ impl Administration {
 
     /// Adds what the rows do not tell.
     pub(super) async fn judged(&self, mut sessions: Vec<ListedSession>) -> Vec<ListedSession> {
-        let mut keys = Keys::default();
+        let (mut keys, mut failures) = (Keys::default(), BTreeMap::new());
         for ListedSession { grant, .. } in sessions.iter_mut().filter(|listed| listed.grant.ended.is_none()) {
             let key = grant.refresh_key.filter(|key| !self.sign_out.keys.has(*key));
             let registration = ClientRegistration { issuer: &grant.issuer, client_id: &grant.client_id };
             grant.ended = self.lost(registration, key, &mut keys).await;
+            if self.limits.is_over(grant, self.clock.now()) {
+                grant.unserved = self.last_failure(&grant.issuer, &mut failures).await;
+            }
         }
         sessions
+    }
+
+    /// What the provider said when it was last asked for a renewal, if it made none. Whether it was asked lately is not known if the store
+    /// fails.
+    async fn last_failure(&self, issuer: &str, known: &mut BTreeMap<String, Option<String>>) -> Option<String> {
+        if let Some(failure) = known.get(issuer) {
+            return failure.clone();
+        }
+        let last = self.store.last_renewal(issuer, self.clock.now().minus(RECENT)).await.ok().flatten();
+        let failed = last.filter(|event| ["config", "retry", "ambiguous"].contains(&event.outcome.as_str()));
+        let failure = failed.map(|event| event.words().unwrap_or(event.reason));
+        known.insert(issuer.to_owned(), failure.clone());
+        failure
     }
 
     /// The same of a grant.

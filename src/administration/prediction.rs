@@ -95,8 +95,9 @@ impl Prediction {
     fn by(session: &Session, grant: &GrantEnds, limits: &Limits, now: Timestamp) -> Self {
         let grant_ended = grant.ended.map(|reason| match reason {
             // Neither the provider nor the user has ended it, and its access token is used up first.
-            EndReason::OutcomeUnknown if grant.unverified_since.is_none() => now.max(grant.expires_at),
+            EndReason::OutcomeUnknown | EndReason::Restored if grant.unverified_since.is_none() => now.max(grant.expires_at),
             EndReason::OutcomeUnknown
+            | EndReason::Restored
             | EndReason::Dead
             | EndReason::IdentityRefused
             | EndReason::Expired

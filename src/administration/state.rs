@@ -21,6 +21,10 @@ pub enum SessionState<'a> {
     RefreshTokenExpired(Timestamp),
     /// A refresh token was presented, and the outcome is not known yet.
     Unknown,
+    /// Its refresh token is of a database that was restored from a backup, and may have been presented since.
+    Restored,
+    /// Its access token and the grace after it are over, and the provider, which said this when it was last asked, renews nothing now.
+    Unserved(&'a str),
     /// Its access token has expired, and is refreshed at the next use.
     Renewable,
     /// Its access token has expired, and there is no refresh token.
@@ -40,6 +44,8 @@ impl<'a> SessionState<'a> {
             ended: grant.ended.as_ref(),
             refused: grant.refused.as_deref(),
             is_outcome_unknown: grant.is_outcome_unknown,
+            is_restored: grant.is_restored,
+            unserved: grant.unserved.as_deref(),
             expires_at: grant.expires_at,
             has_refresh_token: grant.has_refresh_token,
             refresh_until: grant.refresh_until,
@@ -53,6 +59,8 @@ impl<'a> SessionState<'a> {
             ended: grant.ended.as_ref(),
             refused: grant.refused.as_deref(),
             is_outcome_unknown: grant.intent.as_ref().is_some_and(|intent| intent.lease_expired),
+            is_restored: grant.intent.as_ref().is_some_and(|intent| intent.attempt.is_of_restored(grant.id)),
+            unserved: None,
             expires_at: grant.expires_at,
             has_refresh_token: grant.has_refresh_token,
             refresh_until: grant.refresh_until,
@@ -71,6 +79,8 @@ impl<'a> SessionState<'a> {
             Self::Refused(_) => "refused",
             Self::RefreshTokenExpired(_) => "refresh_token_expired",
             Self::Unknown => "outcome_unknown",
+            Self::Restored => "restored",
+            Self::Unserved(_) => "unserved",
             Self::Renewable => "renewable",
             Self::Expired => "expired",
             Self::Fresh => "fresh",
@@ -83,6 +93,8 @@ struct GrantState<'a> {
     ended: Option<&'a Ended>,
     refused: Option<&'a str>,
     is_outcome_unknown: bool,
+    is_restored: bool,
+    unserved: Option<&'a str>,
     expires_at: Timestamp,
     has_refresh_token: bool,
     refresh_until: Option<Timestamp>,
@@ -97,13 +109,13 @@ impl<'a> GrantState<'a> {
             return SessionState::Refused(code);
         }
         if self.is_outcome_unknown {
-            return SessionState::Unknown;
+            return if self.is_restored { SessionState::Restored } else { SessionState::Unknown };
         }
         let alive = now < self.expires_at;
         match (self.has_refresh_token, self.refresh_until) {
             (true, Some(until)) if until <= now && !alive => SessionState::RefreshTokenExpired(until),
             _ if alive => SessionState::Fresh,
-            (true, _) => SessionState::Renewable,
+            (true, _) => self.unserved.map_or(SessionState::Renewable, SessionState::Unserved),
             (false, _) => SessionState::Expired,
         }
     }

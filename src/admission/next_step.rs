@@ -78,7 +78,9 @@ fn without_serving(reason: SignInReason, facts: Facts) -> NextStep {
             | SignInReason::UnknownSession
             | SignInReason::SessionExpired
             | SignInReason::SettingsChanged
-            | SignInReason::GrantEnded(EndReason::OutcomeUnknown | EndReason::OtherProvider | EndReason::KeyLost),
+            | SignInReason::GrantEnded(
+                EndReason::OutcomeUnknown | EndReason::Restored | EndReason::OtherProvider | EndReason::KeyLost,
+            ),
             _,
         ) => {}
     }
@@ -120,11 +122,12 @@ mod tests {
         SignInReason::GrantEnded(reason)
     }
 
-    const ALL: [SignInReason; 11] = [
+    const ALL: [SignInReason; 12] = [
         SignInReason::GrantEnded(EndReason::Dead),
         SignInReason::GrantEnded(EndReason::IdentityRefused),
         SignInReason::GrantEnded(EndReason::Expired),
         SignInReason::GrantEnded(EndReason::OutcomeUnknown),
+        SignInReason::GrantEnded(EndReason::Restored),
         SignInReason::GrantEnded(EndReason::OtherProvider),
         SignInReason::GrantEnded(EndReason::KeyLost),
         SignInReason::GrantRefused,
@@ -143,7 +146,9 @@ mod tests {
                 SignInReason::GrantEnded(EndReason::IdentityRefused | EndReason::Expired) | SignInReason::GrantRefused => {
                     [GrantDoesNotLast, LogInSilently, LogInSilently, GrantDoesNotLast]
                 }
-                SignInReason::GrantEnded(EndReason::OutcomeUnknown | EndReason::OtherProvider | EndReason::KeyLost)
+                SignInReason::GrantEnded(
+                    EndReason::OutcomeUnknown | EndReason::Restored | EndReason::OtherProvider | EndReason::KeyLost,
+                )
                 | SignInReason::NoSession
                 | SignInReason::UnknownSession
                 | SignInReason::SessionExpired

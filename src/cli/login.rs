@@ -8,7 +8,7 @@ use std::{io::BufRead, path::Path};
 
 use anyhow::{Context, bail};
 use base64::prelude::*;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use url::{Url, form_urlencoded};
 
 use super::{
@@ -37,7 +37,7 @@ pub(super) fn commands() -> [Command; 3] {
             .arg(url_argument())
             .args([
                 option("name", "NAME", "What the token is called among yours; default: this machine's name"),
-                option("days", "DAYS", "How long it lives"),
+                option("days", "DAYS", "How long it lives").value_parser(value_parser!(u32).range(1..)),
                 option("route", "ROUTE", "The only route where it may be used, as the page of tokens names it"),
                 option("ca", "FILE", "PEM file of the CA bundle that the app's certificate is verified with"),
                 option("prefix", "PATH", "CODER_PATH_PREFIX of that Evergate; default /oauth2"),
@@ -72,7 +72,8 @@ pub(super) fn login(verb: &ArgMatches) -> anyhow::Result<()> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("name", &text("name").unwrap_or_else(kept::machine_name));
         query.append_pair("code_challenge", &challenge).append_pair("state", &state);
-        query.extend_pairs(["days", "route"].into_iter().filter_map(|name| Some((name, text(name)?))));
+        query.extend_pairs(verb.get_one::<u32>("days").map(|days| ("days", days.to_string())));
+        query.extend_pairs(text("route").map(|route| ("route", route)));
         query.extend_pairs(callback.as_ref().map(|callback| ("port", callback.port().to_string())));
         let address = format!("{app}{prefix}/terminal?{}", query.finish());
         print_error(&format!("Open this page in a browser, and allow the token:\n\n  {address}\n"));

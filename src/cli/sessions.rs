@@ -8,7 +8,12 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{existing_store::require_store, output::print_out, recorded::recorded, runtime::block_on};
+use super::{
+    existing_store::require_store,
+    output::{print_out, printable},
+    recorded::recorded,
+    runtime::block_on,
+};
 use crate::{
     administration::{Action, Administration, Whose, parse_event_place},
     app,
@@ -61,7 +66,7 @@ impl Verb {
             .value_name("NUMBER")
             .value_parser(value_parser!(u64).range(1..=10_000))
             .help("Show so many events at most, and where the history goes on");
-        let after = Arg::new(AFTER).long(AFTER).value_name("PLACE").help("Go on there");
+        let after = Arg::new(AFTER).long(AFTER).value_name("PLACE").value_parser(parse_after).help("Go on there");
         let command = Command::new(self.name());
         match self {
             Self::List => command
@@ -72,9 +77,14 @@ impl Verb {
             Self::Why => {
                 command.about("Why somebody is logged in or out, in sentences").args([name.required(true), issuer])
             }
-            Self::Restored => command.about(
-                "After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since",
-            ),
+            Self::Restored => command
+                .about("After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since")
+                .arg(
+                    Arg::new(WHILE_SERVING)
+                        .long(WHILE_SERVING)
+                        .action(ArgAction::SetTrue)
+                        .help("Also while gateways use the database, which may have presented tokens of the backup already"),
+                ),
             Self::Audit => command.about("What administrators did, the last first").args([json, limit, after]),
             Self::Renew => {
                 command.about("Renew the grants of somebody's sessions now").args([name.required(true), issuer])
@@ -95,6 +105,7 @@ const JSON: &str = "json";
 const LIMIT: &str = "limit";
 const AFTER: &str = "after";
 const ALL: &str = "all";
+const WHILE_SERVING: &str = "while-serving";
 
 pub(super) fn command() -> Command {
     Command::new("sessions")
@@ -119,7 +130,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             Verb::List => list::run(&administration, text(NAME), arguments).await,
             Verb::Show => show(&administration, name()?, issuer, arguments).await,
             Verb::Why => why(&administration, name()?, issuer).await,
-            Verb::Restored => restored(&administration.store).await,
+            Verb::Restored => restored(&administration.store, arguments.get_flag(WHILE_SERVING)).await,
             Verb::Audit => audit(&administration, arguments).await,
             Verb::Renew => act::renew(&administration, name()?, issuer).await,
             Verb::Revoke if arguments.get_flag(ALL) => act::end(&administration, Whose::Everyone, issuer).await,
@@ -128,8 +139,16 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     })
 }
 
-/// Marks all refresh tokens as possibly used since the backup that the database was restored from.
-async fn restored(store: &Store) -> anyhow::Result<()> {
+/// Marks all refresh tokens as possibly used since the backup that the database was restored from; beside gateways only if that is meant.
+/// Where nothing was restored, their users would all pass the provider.
+async fn restored(store: &Store, while_serving: bool) -> anyhow::Result<()> {
+    let living = store.living_replicas().await.context("which gateways use the database could not be read")?;
+    if !living.is_empty() && !while_serving {
+        bail!(
+            "nothing is marked, because gateways use the database ({}): stop them first, or say --{WHILE_SERVING}",
+            printable(&living.join(", "))
+        );
+    }
     let marked = recorded(store, Action::Restored, async { Ok(store.mark_restored().await?) }).await?;
     print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"))
 }
@@ -155,7 +174,7 @@ const NEWEST: usize = 100;
 async fn show(administration: &Administration, name: &str, issuer: Option<&str>, arguments: &ArgMatches) -> anyhow::Result<()> {
     let (sessions, of) = found(administration, name, issuer).await?;
     let (limits, now) = (&administration.limits, administration.clock.now());
-    let part = administration.history(&of, EventFilter::All, after(arguments)?, most(arguments)).await.context(UNREADABLE)?;
+    let part = administration.history(&of, EventFilter::All, after(arguments), most(arguments)).await.context(UNREADABLE)?;
     print_out(&if arguments.get_flag(JSON) {
         tell::json(&sessions, limits, &part, now)
     } else {
@@ -179,7 +198,7 @@ async fn why(administration: &Administration, name: &str, issuer: Option<&str>) 
 
 /// Prints what administrators did.
 async fn audit(administration: &Administration, arguments: &ArgMatches) -> anyhow::Result<()> {
-    let part = administration.audit(after(arguments)?, most(arguments)).await.context(UNREADABLE)?;
+    let part = administration.audit(after(arguments), most(arguments)).await.context(UNREADABLE)?;
     print_out(&if arguments.get_flag(JSON) {
         tell::json(&[], &administration.limits, &part, administration.clock.now())
     } else {
@@ -187,11 +206,13 @@ async fn audit(administration: &Administration, arguments: &ArgMatches) -> anyho
     })
 }
 
-/// Where a list of events goes on.
-fn after(arguments: &ArgMatches) -> anyhow::Result<EventPlace> {
-    let Some(text) = arguments.get_one::<String>(AFTER) else { return Ok(EventPlace::START) };
-    parse_event_place(text)
-        .with_context(|| format!("{text:?} is no place in a history; the part that it goes on from has printed one"))
+/// Reads where a list of events goes on.
+fn parse_after(text: &str) -> anyhow::Result<EventPlace> {
+    parse_event_place(text).context("it is no place in a history; the part that it goes on from has printed one")
+}
+
+fn after(arguments: &ArgMatches) -> EventPlace {
+    arguments.get_one(AFTER).copied().unwrap_or(EventPlace::START)
 }
 
 fn most(arguments: &ArgMatches) -> usize {

@@ -200,7 +200,7 @@ async fn present(
         hash: SessionHash::fresh().1,
         grant: id,
         created_at: begun,
-        last_seen: Timestamp(now.0 - numbers.below(20 * 60_000)),
+        last_seen: Timestamp(now.0 - numbers.below(20 * 60_000)).max(begun),
         provider_session: None,
         site: Some("localhost".into()),
         token: None,

@@ -32,7 +32,11 @@ impl Endpoints {
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
             let question = match initiator {
                 LogoutInitiator::UserEverywhere => Message::SignOutEverywhere,
-                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Other(_) => Message::SignOut,
+                LogoutInitiator::User
+                | LogoutInitiator::UserElsewhere
+                | LogoutInitiator::TokenOwner
+                | LogoutInitiator::Administrator
+                | LogoutInitiator::Other(_) => Message::SignOut,
             };
             return Ok(self.confirmation(&call, question, initiator, next.as_ref()));
         }

@@ -203,7 +203,7 @@ pub(super) fn remaining_use(grant: &Grant, settings: &Settings, now: Timestamp) 
 /// provider ended it.
 pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
     match reason {
-        EndReason::OutcomeUnknown => remaining_use(grant, settings, now),
+        EndReason::OutcomeUnknown | EndReason::Restored => remaining_use(grant, settings, now),
         EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider | EndReason::KeyLost => {
             RemainingUse::None
         }

@@ -236,10 +236,14 @@ impl Engine {
     /// Ends a grant whose last attempt's outcome stays unknown.
     pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
         if self.store.abandon_attempt(grant.id, attempt).await? {
-            self.record_outcome(grant, "ambiguous", "outcome_unknown");
+            let reason = EndReason::OutcomeUnknown.with_attempt(grant.id, Some(attempt));
+            self.metrics.renewal("ambiguous", "outcome_unknown");
+            let event = Event::renewal(grant, self.clock.now(), "ambiguous", "outcome_unknown");
+            let code = (reason == EndReason::Restored).then(|| reason.as_str().to_owned());
+            self.store.enqueue_event(Event { code, ..event });
             tracing::warn!(
-                grant.id = %grant.id, oidc.issuer = grant.issuer,
-                "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
+                grant.id = %grant.id, oidc.issuer = grant.issuer, reason = reason.as_str(),
+                "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and the refresh token may be used up; \
                  the browser will sign in again by itself"
             );
         }

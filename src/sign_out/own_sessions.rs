@@ -70,7 +70,7 @@ impl SignOut {
                 let ended = async {
                     let Some(session) = this.store.session(hash).await? else { return Ok(()) };
                     if session.token.is_none() && session.login.unwrap_or(hash) != own {
-                        this.end_one(hash, LogoutInitiator::User).await?;
+                        this.end_one(hash, LogoutInitiator::UserElsewhere).await?;
                     }
                     Ok(())
                 };
@@ -93,7 +93,12 @@ impl SignOut {
     ) -> Result<(), StoreError> {
         let found = self.sessions_of_user(grant).await?;
         match found.into_iter().find(|hash| *hash != own && is_meant(*hash)) {
-            Some(hash) => self.end_other(hash, LogoutInitiator::User).await.map(drop),
+            Some(hash) => {
+                let Some(session) = self.store.session(hash).await? else { return Ok(()) };
+                let is_token = session.token.is_some();
+                let by = if is_token { LogoutInitiator::TokenOwner } else { LogoutInitiator::UserElsewhere };
+                self.end_other(hash, by).await.map(drop)
+            }
             None => Ok(()),
         }
     }

@@ -49,6 +49,11 @@ pub struct ListedGrant {
     pub refresh_until: Option<Timestamp>,
     /// Whether a refresh token was presented by an attempt whose lease has expired.
     pub is_outcome_unknown: bool,
+    /// Whether that attempt stands for whatever was presented since the backup that the database was restored from.
+    pub is_restored: bool,
+    /// What the provider said when it was last asked for a renewal and made none, if the session is not served until it makes one. The row
+    /// does not tell it.
+    pub unserved: Option<String>,
     /// The provider refused the last renewal with this code, without ending the grant.
     pub refused: Option<String>,
     /// Since when the newest tokens could not be verified, if they could not.

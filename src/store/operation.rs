@@ -98,6 +98,7 @@ operations! {
     SealedRevocations "sealed_revocations" Read,
     SaveResealedRevocation "save_resealed_revocation" Repeatable,
     KeysOfOthers "keys_of_others" Read,
+    LivingReplicas "living_replicas" Read,
     MarkRestored "mark_restored" Repeatable,
     // History and upkeep.
     Announce "announce" Repeatable,
@@ -110,6 +111,7 @@ operations! {
     AddProviderHours "add_provider_hours" Once,
     ProviderHours "provider_hours" Read,
     SampleGrants "sample_grants" Read,
+    LastRenewal "last_renewal" Read,
     EventsOfAdministrators "events_of_administrators" Read,
     Sweep "sweep" Once,
     Counts "counts" Read,

@@ -104,11 +104,12 @@ impl GrantRow {
             .attempt
             .map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lease_expired }))
             .transpose()?;
-        let code = self.ended_code;
+        let (code, attempt) = (self.ended_code, intent.as_ref().map(|intent| intent.attempt));
         let ended = self
             .ended_reason
-            .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
-            .transpose()?;
+            .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")))
+            .transpose()?
+            .map(|reason| Ended { reason: reason.with_attempt(self.id, attempt), code });
         // A renewal that brings no new refresh token leaves the old one as it was sealed.
         let refresh_key = self.refresh_token_head.as_deref().and_then(KeyRing::key_of);
         let missing_key = refresh_key.filter(|key| !keys.has(*key));
@@ -210,6 +211,6 @@ pub(super) fn owner_prefix(attempt: AttemptId) -> String {
     format!("{}/", hex(&attempt.0))
 }
 
-fn attempt_from(bytes: &[u8]) -> Result<AttemptId, StoreError> {
+pub(super) fn attempt_from(bytes: &[u8]) -> Result<AttemptId, StoreError> {
     bytes.try_into().map(AttemptId).map_err(|_| StoreError::Malformed("attempt id"))
 }

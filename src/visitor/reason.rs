@@ -29,7 +29,7 @@ impl SignInReason {
             Self::GrantRefused => "grant_refused",
             Self::SettingsChanged => "settings_changed",
             Self::GrantEnded(EndReason::Dead) => "grant_dead",
-            Self::GrantEnded(EndReason::OutcomeUnknown) => "renewal_outcome_unknown",
+            Self::GrantEnded(EndReason::OutcomeUnknown | EndReason::Restored) => "renewal_outcome_unknown",
             Self::GrantEnded(EndReason::IdentityRefused) => "identity_refused",
             Self::GrantEnded(EndReason::Expired) => "token_expired",
             Self::GrantEnded(EndReason::OtherProvider) => "other_provider",

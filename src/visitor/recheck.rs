@@ -79,7 +79,8 @@ impl Visitors {
         }
         let id = cached.session.grant;
         let Some(grant) = cache.grant(id, now, || store.grant(id)).await? else { return Ok(None) };
-        let has_ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
+        let has_ended =
+            grant.ended.as_ref().is_some_and(|ended| !matches!(ended.reason, EndReason::OutcomeUnknown | EndReason::Restored));
         let policy = policies.of(grant.registration());
         let is_admitted = policy.is_some_and(|policy| policy.admit(&grant.identity).is_ok());
         Ok((!has_ended && is_admitted).then_some(cached))

@@ -140,14 +140,24 @@ async fn after_a_restore_no_spent_refresh_token_is_presented() {
             World::build().on(kind).set("oidc_preset", "authelia").start_with(|idp| idp.rotate_as(Rotation::Strict)).await;
         let visitor = world.signed_in().await;
         let (code, told) = world.command(&["sessions", "restored"]).await;
+        assert!(code == 69 && told.contains("nothing is marked, because gateways use the database"), "{told}");
+        let (code, told) = world.command(&["sessions", "restored", "--while-serving"]).await;
         assert!(code == 0 && told.starts_with("1 refresh tokens"), "{told}");
         world.restart_with(&[]).await;
+        let (_, why) = world.command(&["sessions", "why", "sub-ann"]).await;
+        assert!(why.contains("the database was restored from a backup"), "{why}");
         world.clock.advance(EXPIRED);
         let here = visitor.at(world.address());
         let session = here.session();
         assert!(here.browse(&world.idp, "/page").await.is_upstreams());
         assert_eq!(here.session(), session);
         assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "another grant was brought instead, silently");
+        eventually("the history says why", async || {
+            let why = world.command(&["sessions", "why", "sub-ann"]).await.1;
+            why.contains("the database was restored from a backup, and its refresh token may have been used since")
+                && !why.contains("the outcome of a renewal")
+        })
+        .await;
     }
 }
 

@@ -139,6 +139,13 @@ async fn all_others_end_at_once_and_personal_tokens_with_them_only_if_they_are_n
     assert_eq!(ends.len(), 1);
     send(here, &format!("seal={}&end={}", fields(&text, "seal")[0], ends[0])).await;
     assert_eq!(call().await, StatusCode::UNAUTHORIZED);
+    eventually("the history says from where", async || {
+        let why = world.command(&["sessions", "why", "sub-ann"]).await.1;
+        why.matches("the user ended the session from another browser").count() == 2
+            && why.matches("the user ended the personal access token").count() == 1
+            && !why.contains("the user logged out")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -122,6 +122,11 @@ async fn a_user_makes_a_token_sees_it_once_uses_it_as_bearer_or_password_and_end
         let refused = call(&script, "/api", &token).await;
         assert_eq!((refused.status, refused.json()["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_token")));
         assert!(ann.fetch("/").await.is_upstreams(), "the browser's session goes on");
+        eventually("the history says who ended it", async || {
+            let why = world.command(&["sessions", "why", "sub-ann"]).await.1;
+            why.contains("the user ended the personal access token") && !why.contains("the user logged out")
+        })
+        .await;
     }
 }
 

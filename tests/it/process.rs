@@ -222,6 +222,17 @@ fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
     assert_eq!(run(&["--no-such-flag"]).0, 64);
     assert_eq!(run(&["--oidc-client-secret", "x"]).0, 64, "a secret has no flag: other users of the machine could read it");
     assert_eq!(run(&["no-such-verb"]).0, 64);
+    for (arguments, said) in [
+        (&["sessions", "list", "--ended", "foo"][..], "it is no reason for an end; write dead, outcome_unknown, restored"),
+        (&["sessions", "list", "--not-renewed-since", "tomorrow"], "it is no time"),
+        (&["sessions", "list", "--after", "xx"], "it is no place in a list"),
+        (&["sessions", "show", "ann", "--after", "xx"], "it is no place in a history"),
+        (&["sessions", "list", "--limit", "0"], "0"),
+        (&["login", "https://app.example", "--days", "0"], "0"),
+    ] {
+        let (code, _, error) = run(arguments);
+        assert!(code == 64 && error.contains(said), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

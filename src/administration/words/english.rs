@@ -19,6 +19,8 @@ pub(super) fn state(state: SessionState<'_>) -> String {
         SessionState::Refused(code) => format!("renewal refused: {code}"),
         SessionState::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
         SessionState::Unknown => "renewal outcome unknown".to_owned(),
+        SessionState::Restored => "restored from a backup, refresh token possibly used since".to_owned(),
+        SessionState::Unserved(words) => format!("not served until the provider renews it: {words}"),
         SessionState::Fresh => "ok".to_owned(),
         SessionState::Renewable => "ok, to be renewed when used".to_owned(),
         SessionState::Expired => "token expired, not renewable".to_owned(),
@@ -57,6 +59,8 @@ fn logged_out(by: &LoggedOutBy) -> String {
     };
     let text = match by {
         LogoutInitiator::User => "the user logged out",
+        LogoutInitiator::UserElsewhere => "the user ended the session from another browser",
+        LogoutInitiator::TokenOwner => "the user ended the personal access token",
         LogoutInitiator::UserEverywhere => "the user logged out of all browsers",
         LogoutInitiator::Administrator => "an administrator ended the session",
         LogoutInitiator::Other(EndSource::BackChannelLogout) => "the user logged out at the provider, which said so",
@@ -78,8 +82,9 @@ fn grant(reason: EndReason, words: Option<&str>) -> String {
     let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
     match reason {
         EndReason::Dead => format!("the provider refused its refresh token{words}"),
-        EndReason::OutcomeUnknown => {
-            "the outcome of a renewal is unknown, and this provider's refresh tokens are good for one use".to_owned()
+        EndReason::OutcomeUnknown => "the outcome of a renewal is unknown, and its refresh token may be used up".to_owned(),
+        EndReason::Restored => {
+            "the database was restored from a backup, and its refresh token may have been used since".to_owned()
         }
         EndReason::IdentityRefused => "a renewal brought an identity that is not this user's".to_owned(),
         EndReason::Expired => "its access token expired, and the provider gave no refresh token".to_owned(),

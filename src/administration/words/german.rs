@@ -19,6 +19,8 @@ pub(super) fn state(state: SessionState<'_>) -> String {
         SessionState::Refused(code) => format!("Erneuerung abgelehnt: {code}"),
         SessionState::RefreshTokenExpired(_) => "Refresh-Token unbenutzt abgelaufen".to_owned(),
         SessionState::Unknown => "Ausgang der Erneuerung unbekannt".to_owned(),
+        SessionState::Restored => "aus einer Sicherung, Refresh-Token seither vielleicht benutzt".to_owned(),
+        SessionState::Unserved(words) => format!("wird erst bedient, wenn der Anmeldedienst sie erneuert: {words}"),
         SessionState::Fresh => "in Ordnung".to_owned(),
         SessionState::Renewable => "in Ordnung, wird bei Benutzung erneuert".to_owned(),
         SessionState::Expired => "Token abgelaufen, nicht erneuerbar".to_owned(),
@@ -62,6 +64,8 @@ fn logged_out(by: &LoggedOutBy) -> String {
     };
     let text = match by {
         LogoutInitiator::User => "der Benutzer hat sich abgemeldet",
+        LogoutInitiator::UserElsewhere => "der Benutzer hat die Sitzung in einem anderen Browser beendet",
+        LogoutInitiator::TokenOwner => "der Benutzer hat das persönliche Zugriffstoken beendet",
         LogoutInitiator::UserEverywhere => "der Benutzer hat sich in allen Browsern abgemeldet",
         LogoutInitiator::Administrator => "ein Administrator hat die Sitzung beendet",
         LogoutInitiator::Other(EndSource::BackChannelLogout) => {
@@ -86,7 +90,10 @@ fn grant(reason: EndReason, words: Option<&str>) -> String {
     match reason {
         EndReason::Dead => format!("der Anmeldedienst hat das Refresh-Token abgelehnt{words}"),
         EndReason::OutcomeUnknown => {
-            "der Ausgang einer Erneuerung ist unbekannt, und Refresh-Tokens dieses Anmeldedienstes gelten nur einmal".to_owned()
+            "der Ausgang einer Erneuerung ist unbekannt, und das Refresh-Token ist vielleicht verbraucht".to_owned()
+        }
+        EndReason::Restored => {
+            "die Datenbank stammt aus einer Sicherung, und das Refresh-Token wurde seither vielleicht benutzt".to_owned()
         }
         EndReason::IdentityRefused => "eine Erneuerung brachte eine Identität, die nicht die dieses Benutzers ist".to_owned(),
         EndReason::Expired => "das Zugriffstoken ist abgelaufen, und der Anmeldedienst gab kein Refresh-Token".to_owned(),

@@ -1,6 +1,6 @@
 //! `evergate sessions list`: streams all sessions by pages, and shows those that pass the filters.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{find, tell};
@@ -19,63 +19,61 @@ pub(super) fn arguments() -> [Arg; 7] {
         option("group", "GROUP").help("Those whose user is in this group"),
         option("site", "HOST").help("Those whose login was for this host"),
         option("ended", "REASON")
+            .value_parser(parse_reason)
             .help("Those whose grant has ended for this reason, such as dead or outcome_unknown; any: for any"),
         Arg::new("not-renewable").long("not-renewable").action(ArgAction::SetTrue).help("Those without a refresh token"),
         option("not-renewed-since", "TIME")
+            .value_parser(parse_time)
             .help("Those whose grant was last renewed before, as 2026-11-20 or 2026-11-20T08:00:00Z"),
         option("limit", "NUMBER")
             .value_parser(value_parser!(u64).range(1..))
             .help("Show so many at most, and where the list goes on"),
-        option("after", "PLACE").help("Go on there"),
+        option("after", "PLACE").value_parser(parse_after).help("Go on there"),
     ]
 }
 
 /// Any reason for an end.
 const ANY: &str = "any";
 
-/// Reads which sessions are shown.
-fn filter(arguments: &ArgMatches) -> anyhow::Result<Filter> {
-    let text = |name| arguments.get_one::<String>(name).cloned();
-    // A slip would be an empty list, as if nobody's grant had ended.
-    let reason = |reason: String| {
-        match reason.as_str() {
-        ANY => Ok(EndedBecause::Any),
-        odd => EndReason::parse(odd).map(EndedBecause::Of).with_context(|| {
-            format!(
-                "{odd:?} is no reason for an end; write dead, outcome_unknown, identity_refused, expired, other_provider, key_lost or any"
-            )
-        }),
+/// Reads the reason for an end. A slip would be an empty list, as if nobody's grant had ended.
+fn parse_reason(text: &str) -> anyhow::Result<EndedBecause> {
+    if text == ANY {
+        return Ok(EndedBecause::Any);
     }
-    };
-    Ok(Filter {
+    let known = || EndReason::ALL.map(EndReason::as_str).join(", ");
+    let reason = EndReason::parse(text).with_context(|| format!("it is no reason for an end; write {} or {ANY}", known()))?;
+    Ok(EndedBecause::Of(reason))
+}
+
+fn parse_after(text: &str) -> anyhow::Result<ListPosition> {
+    parse_place(text).context("it is no place in a list; the list that it goes on from has printed one")
+}
+
+/// Which sessions are shown.
+fn filter(arguments: &ArgMatches) -> Filter {
+    let text = |name| arguments.get_one::<String>(name).cloned();
+    Filter {
         group: text("group"),
         site: text("site"),
         issuer: text("issuer"),
-        ended: text("ended").map(reason).transpose()?,
+        ended: arguments.get_one("ended").copied(),
         not_renewable: arguments.get_flag("not-renewable"),
-        not_renewed_since: text("not-renewed-since").as_deref().map(parse_time).transpose()?,
+        not_renewed_since: arguments.get_one("not-renewed-since").copied(),
         ..Filter::default()
-    })
+    }
 }
-
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     let day = format!("{text}T00:00:00Z");
     let parsed = [text, &day].into_iter().find_map(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
-    let time = parsed.with_context(|| format!("{text:?} is no time; write it as 2026-11-20 or 2026-11-20T08:00:00Z"))?;
+    let time = parsed.context("it is no time; write it as 2026-11-20 or 2026-11-20T08:00:00Z")?;
     Ok(Timestamp(time.timestamp_millis()))
 }
 
 /// Prints the list.
 pub(super) async fn run(administration: &Administration, name: Option<&str>, arguments: &ArgMatches) -> anyhow::Result<()> {
-    let (filter, limits, now) = (filter(arguments)?, &administration.limits, administration.clock.now());
+    let (filter, limits, now) = (filter(arguments), &administration.limits, administration.clock.now());
     let limit = arguments.get_one::<u64>("limit").map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX));
-    let mut position = Some(match arguments.get_one::<String>("after") {
-        Some(text) => match parse_place(text) {
-            Some(position) => position,
-            None => bail!("{text:?} is no place in a list; the list that it goes on from has printed one"),
-        },
-        None => ListPosition::START,
-    });
+    let mut position = Some(arguments.get_one("after").copied().unwrap_or(ListPosition::START));
     let mut output = Output { is_json: arguments.get_flag("json"), limits, now, widths: None, shown: 0 };
     output.begin()?;
     let mut last = None;
@@ -151,6 +149,6 @@ mod tests {
     fn a_time_is_a_day_or_a_moment() {
         assert_eq!(parse_time("1970-01-02").unwrap(), Timestamp(86_400_000));
         assert_eq!(parse_time("1970-01-01T01:00:00+01:00").unwrap(), Timestamp(0));
-        assert!(parse_time("yesterday").unwrap_err().to_string().contains("\"yesterday\" is no time"));
+        assert!(parse_time("yesterday").unwrap_err().to_string().contains("it is no time"));
     }
 }

@@ -214,6 +214,19 @@ pub(super) fn why(
                 "Session {session} is logged in until {}; what became of its last renewal is not known yet.",
                 time(grant.expires_at)
             ),
+            SessionState::Restored => writeln!(
+                out,
+                "Session {session} is logged in until {}; the database was restored from a backup, and whether its refresh token was \
+                 used since is found out when it is renewed next.",
+                time(grant.expires_at)
+            ),
+            SessionState::Unserved(words) => writeln!(
+                out,
+                "Session {session} is not served until the provider renews it: its access token expired {}, \
+                 CODER_OIDC_OUTAGE_GRACE is over, and the last renewal that the provider was asked for failed ({}). {unused}",
+                time(grant.expires_at),
+                printable(words)
+            ),
             SessionState::Fresh | SessionState::Renewable if grant.has_refresh_token => writeln!(
                 out,
                 "Session {session} is logged in; its grant was last renewed {} and is renewed when it is used. {unused}",

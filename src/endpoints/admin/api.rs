@@ -289,8 +289,10 @@ mod tests {
             .chain(others)
             .map(|(kind, outcome, reason)| {
                 let event = Event::of(kind, GrantId([0; 16]), "", &Identity::default(), Timestamp(0)).because(reason);
-                Ending::of(&Event { outcome: outcome.to_owned(), ..event }).unwrap().code()
+                Event { outcome: outcome.to_owned(), ..event }
             })
+            .flat_map(|event| [Event { code: Some("restored".to_owned()), ..event.clone() }, event])
+            .map(|event| Ending::of(&event).unwrap().code())
             .collect();
         assert_eq!(described, told);
     }

@@ -84,7 +84,7 @@ fn display(story: &GrantStory) -> String {
     of_grant.or(of_event).unwrap_or_default().to_owned()
 }
 
-/// The state of a grant; where each of its sessions has reached a limit of its own, that of the last one.
+/// The state of a grant, with what its sessions tell of the provider; where each of its sessions has reached a limit of its own, that of the last one.
 fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Limits, now: Timestamp) -> SessionState<'a> {
     let states = || story.sessions.iter().map(|(listed, _)| SessionState::of(listed, limits, now));
     let is_limit = |state: &SessionState<'_>| match state {
@@ -93,10 +93,15 @@ fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Limits, now: T
         | SessionState::Refused(_)
         | SessionState::RefreshTokenExpired(_)
         | SessionState::Unknown
+        | SessionState::Restored
+        | SessionState::Unserved(_)
         | SessionState::Renewable
         | SessionState::Expired
         | SessionState::Fresh => false,
     };
+    if let Some(unserved) = states().find(|state| matches!(state, SessionState::Unserved(_))) {
+        return unserved;
+    }
     let is_over = states().all(|state| is_limit(&state));
     states().next().filter(|_| is_over).unwrap_or_else(|| SessionState::of_grant(grant, now))
 }

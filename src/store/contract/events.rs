@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Store;
 use crate::{
     backoff::back_off,
+    clock::Timestamp,
     grant::GrantId,
     history::Event,
     store::{
@@ -76,6 +77,14 @@ impl Store {
     pub async fn events_of_administrators(&self, after: EventPlace, most: usize) -> Result<EventPart, StoreError> {
         self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(after, most)))
             .await
+    }
+
+    /// Reads the newest token refresh at the provider with this issuer since a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn last_renewal(&self, issuer: &str, since: Timestamp) -> Result<Option<Event>, StoreError> {
+        self.call(Operation::LastRenewal, |connection| Box::pin(connection.last_renewal(issuer, since))).await
     }
 
     /// Buffers an event, which is written soon.

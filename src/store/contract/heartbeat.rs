@@ -11,6 +11,8 @@ use crate::{
 
 /// The time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Within this time a replica that lives has written a heartbeat.
+const WATCHED_FOR: Duration = Duration::from_secs(3);
 /// How long one heartbeat may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// The pauses between heartbeats that fail grow between these.
@@ -76,6 +78,23 @@ impl Store {
     /// Whether the database takes writes, as far as is known.
     pub fn is_writable(&self) -> bool {
         self.condition() == Condition::Writable
+    }
+
+    /// The other replicas that use the database now, by their names. One that seems to is watched for three seconds: a database that was
+    /// restored from a fresh backup has the heartbeats of then.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn living_replicas(&self) -> Result<Vec<String>, StoreError> {
+        let read =
+            || self.call(Operation::LivingReplicas, |connection| Box::pin(connection.living_replicas(&self.replica, DEAD_AFTER)));
+        let before = read().await?;
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(WATCHED_FOR).await;
+        let now = read().await?;
+        Ok(now.into_iter().filter(|replica| !before.contains(replica)).map(|(name, _)| name).collect())
     }
 
     /// Waits until the database takes writes, as far as is known.

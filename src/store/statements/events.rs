@@ -174,6 +174,17 @@ impl Connection<'_> {
         rows.iter().map(|row| rows::grant_from(row.get("grant_id")?)).collect()
     }
 
+    /// The newest token refresh at a provider since a time.
+    pub(in crate::store) async fn last_renewal(&mut self, issuer: &str, since: Timestamp) -> Result<Option<Event>, StoreError> {
+        // By the index of times, backwards: where there are many events, there are many token refreshes among them.
+        const SQL: &Template = &Template::new(
+            "SELECT {event_columns} FROM events WHERE at >= $2 AND kind = 'renewal' AND issuer = $1 \
+             ORDER BY at DESC, id DESC LIMIT 1",
+        );
+        let rows = self.query(SQL).bind(issuer).bind(since.0).fetch_all().await?;
+        Ok(events_of(&rows)?.pop().map(|stored| stored.event))
+    }
+
     /// What administrators did, which has an index of its own.
     pub(in crate::store) async fn events_of_administrators(
         &mut self,

@@ -1,12 +1,15 @@
 //! Statements on the keys that stored tokens are encrypted with.
 
 use crate::{
+    clock::millis,
     grant::GrantId,
     store::{
         StoreError,
         connection::Connection,
+        replica::DEAD_AFTER,
         rows,
         sealing::{SealedGrant, SealedRevocation},
+        sql::Template,
     },
 };
 
@@ -90,7 +93,7 @@ impl Connection<'_> {
     }
 
     /// Marks the refresh tokens of the next grants in the order of their ids as presented long ago, by an attempt whose lease has
-    /// expired. Returns how many were marked, and the last grant unless there are no more.
+    /// expired; the attempt's id is the grant's, unless there was one. An attempt of a replica that lives is left alone. Returns how many were marked, and the last grant unless there are no more.
     pub(in crate::store) async fn mark_restored(&mut self, after: Option<GrantId>) -> Result<(u64, Option<GrantId>), StoreError> {
         let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
         let last = self
@@ -100,15 +103,20 @@ impl Connection<'_> {
             .await?
             .map(|row| rows::grant_from(row.get("id")?))
             .transpose()?;
-        let marked = self
-            .query(
-                "UPDATE grants SET attempt = COALESCE(attempt, id), attempt_owner = NULL, lease_until = 0, \
+        // What a living replica presents now it saves itself, and its lease keeps the token from being presented twice.
+        const SQL: &Template = &Template::new(
+            "UPDATE grants SET attempt = COALESCE(attempt, id), attempt_owner = NULL, lease_until = 0, \
                  presented = 1, presented_at = 0, retry_at = NULL WHERE id > $1 AND id <= $2 \
-                 AND refresh_token IS NOT NULL AND ended_reason IS NULL",
-            )
+                 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
+                 AND NOT (attempt IS NOT NULL AND lease_until > {now} AND EXISTS (SELECT 1 FROM replicas \
+                 WHERE attempt_owner LIKE '%/' || name AND seen_at > {now} - $3 AND seen_at < {now} + $3))",
+        );
+        let marked = self
+            .query(SQL)
             .bind(&after)
             // No id is longer than this.
             .bind(last.map_or(vec![0xff; 17], |id| id.0.to_vec()))
+            .bind(millis(DEAD_AFTER))
             .execute()
             .await?;
         Ok((marked, last))

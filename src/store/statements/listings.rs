@@ -231,10 +231,12 @@ fn readable(rows: &[Row]) -> Result<Vec<ListedSession>, StoreError> {
 fn listed(row: &Row) -> Result<ListedSession, StoreError> {
     let id = rows::grant_from(row.get("grant_id")?)?;
     let (code, reason) = (row.get("ended_code")?, row.get::<Option<&str>>("ended_reason")?);
+    let attempt = row.get::<Option<Vec<u8>>>("attempt")?.map(|bytes| rows::attempt_from(&bytes)).transpose()?;
     let ended = reason
-        .map(|text| EndReason::parse(text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
-        .transpose()?;
-    let is_presented = row.get::<Option<Vec<u8>>>("attempt")?.is_some();
+        .map(|text| EndReason::parse(text).ok_or(StoreError::Malformed("end reason")))
+        .transpose()?
+        .map(|reason| Ended { reason: reason.with_attempt(id, attempt), code });
+    let is_unknown = attempt.is_some() && row.get("lapsed")?;
     Ok(ListedSession {
         session: rows::session_from(row)?,
         grant: ListedGrant {
@@ -249,7 +251,9 @@ fn listed(row: &Row) -> Result<ListedSession, StoreError> {
             has_refresh_token: row.get::<i32>("has_refresh_token")? != 0,
             refresh_key: row.get::<Option<Vec<u8>>>("refresh_token_head")?.as_deref().and_then(KeyRing::key_of),
             refresh_until: row.get::<Option<i64>>("refresh_until")?.map(Timestamp),
-            is_outcome_unknown: is_presented && row.get("lapsed")?,
+            is_outcome_unknown: is_unknown,
+            is_restored: attempt.is_some_and(|attempt| attempt.is_of_restored(id)),
+            unserved: None,
             refused: row.get("refused_code")?,
             unverified_since: row.get::<Option<i64>>("unverified_since")?.map(Timestamp),
             ended,

@@ -30,6 +30,21 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// The other replicas that seem to live, by the age of their heartbeats, each with how many it has written. One from the future was
+    /// written before the clock was set back.
+    pub(in crate::store) async fn living_replicas(
+        &mut self,
+        own: &str,
+        dead_after: Duration,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT name, COALESCE(beats, 0) AS beats FROM replicas \
+             WHERE name <> $1 AND seen_at > {now} - $2 AND seen_at < {now} + $2 ORDER BY name",
+        );
+        let rows = self.query(SQL).bind(own).bind(millis(dead_after)).fetch_all().await?;
+        rows.iter().map(|row| Ok((row.get("name")?, row.get("beats")?))).collect()
+    }
+
     /// The keys that the other live replicas publish.
     pub(in crate::store) async fn keys_of_others(
         &mut self,

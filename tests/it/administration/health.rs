@@ -111,3 +111,28 @@ async fn keys_are_told_by_name_with_what_they_encrypt() {
     assert!(text.contains(&format!("Signing keys of {}", world.idp.issuer())) && text.contains(id), "{text}");
     assert!(text.contains("This replica fetched them") && text.contains("names no end"), "{text}");
 }
+
+#[tokio::test]
+async fn a_session_that_nothing_renews_now_is_told_as_one_that_is_not_served() {
+    for kind in both() {
+        let world = administered().on(kind).set("oidc_outage_grace", "1h").start().await;
+        let (bob, eve) = (browser(&world, user("bob")).await, browser(&world, user("eve")).await);
+        let program = Program::of(&administrator(&world).await).await;
+        let state = async |name: &str| program.get(&format!("/sessions?name={name}")).await["sessions"][0]["state"].clone();
+        world.clock.advance(Duration::from_secs(2 * 3600));
+        assert_eq!(state("eve").await, json!("renewable"), "nobody has asked the provider");
+        // The program's own grant is fresh for the next minutes, in which the provider refuses the client.
+        world.idp.change_secret("rotated");
+        assert_eq!(bob.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        // Renewals are paused by now, and hers makes no attempt of its own.
+        assert_eq!(eve.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        for name in ["bob", "eve"] {
+            eventually("it is told", async || state(name).await == json!("unserved")).await;
+        }
+        world.idp.change_secret(crate::harness::idp::CLIENT_SECRET);
+        world.clock.advance(Duration::from_secs(61));
+        eventually("it is renewed", async || bob.get("/").await.is_upstreams()).await;
+        eventually("it is told", async || state("eve").await == json!("renewable")).await;
+        assert!(eve.get("/").await.is_upstreams());
+    }
+}

@@ -130,8 +130,8 @@ async fn what_is_done_to_all_tokens_and_cannot_be_recorded_is_no_success() {
         let world = World::build().on(kind).start().await;
         // As the releases before have it.
         world.sql("ALTER TABLE events DROP COLUMN actor_subject").await;
-        for command in [["sessions", "restored"], ["keys", "reseal"]] {
-            let (code, said) = world.command(&command).await;
+        for command in [&["sessions", "restored", "--while-serving"][..], &["keys", "reseal"]] {
+            let (code, said) = world.command(command).await;
             assert!(code == 69 && said.contains("`evergate migrate` comes first"), "{command:?} {said}");
         }
     }
@@ -194,8 +194,9 @@ async fn what_is_done_to_all_tokens_is_audited() {
     for kind in both() {
         let world = administered().on(kind).start().await;
         browser(&world, user("bob")).await;
-        for (command, action) in [(["sessions", "restored"], "restored"), (["keys", "reseal"], "reseal")] {
-            let (code, said) = world.command(&command).await;
+        for (command, action) in [(&["sessions", "restored", "--while-serving"][..], "restored"), (&["keys", "reseal"], "reseal")]
+        {
+            let (code, said) = world.command(command).await;
             assert_eq!(code, 0, "{said}");
             assert!(audit(&world).await.contains(&[action, "ok", BY].map(str::to_owned)), "{action}");
         }

@@ -171,6 +171,7 @@ async fn history_and_upkeep(store: &Store) {
         store.event_sessions(prefix).await.unwrap();
         store.event_grants(prefix).await.unwrap();
     }
+    store.last_renewal("https://idp", Timestamp(AT.0 - 3_600_000)).await.unwrap();
     store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
     assert!(!store.has_sessions(grant).await.unwrap());
     assert!(!store.sample_grants().await.unwrap().is_empty());
@@ -204,6 +205,7 @@ async fn keys(older: &Store, newer: &Store) {
     newer.key_usage_of_revocations().await.unwrap();
     newer.reseal_revocations().await.unwrap();
     newer.check_for_missing_keys().await.unwrap();
+    newer.living_replicas().await.unwrap();
     newer.mark_restored().await.unwrap();
 }
 
