@@ -49,8 +49,27 @@ pub enum FetchDest {
     Document,
     /// A frame of a page.
     Frame,
-    /// A part of a page, or a script.
+    /// Whatever a script does with it (`empty`).
+    Script,
+    /// A part of a page.
     Other,
+}
+
+/// Who is about to see a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// A person, as a top-level page.
+    Page,
+    /// A person, in a frame of a page.
+    Frame,
+    /// A person, as a page or in a frame, after a service worker of the same origin, which sends its browser's navigation on
+    /// (`respondWith(fetch(event.request))`). Chromium says `navigate` and `empty` then. No script can make such a request of its own: one
+    /// that it makes anew never has the mode `navigate` (Fetch section 5.4). The worker may read the response, or show another.
+    BehindWorker,
+    /// No person: a part of a page is loaded, or a script asks.
+    Nobody,
+    /// The client does not say.
+    Unsaid,
 }
 
 impl<'a> FetchMetadata<'a> {
@@ -85,8 +104,22 @@ impl<'a> FetchMetadata<'a> {
         Some(match self.0.get(DEST)?.as_bytes() {
             b"document" => FetchDest::Document,
             b"iframe" | b"frame" => FetchDest::Frame,
+            b"empty" => FetchDest::Script,
             _ => FetchDest::Other,
         })
+    }
+
+    /// Who is about to see the response. Whether the browser prefetches is not looked at.
+    pub fn viewer(self) -> Viewer {
+        match (self.mode(), self.dest()) {
+            (Some(FetchMode::Other), _)
+            | (None, Some(FetchDest::Script))
+            | (Some(FetchMode::Navigate) | None, Some(FetchDest::Other)) => Viewer::Nobody,
+            (Some(FetchMode::Navigate) | None, Some(FetchDest::Document)) | (Some(FetchMode::Navigate), None) => Viewer::Page,
+            (Some(FetchMode::Navigate) | None, Some(FetchDest::Frame)) => Viewer::Frame,
+            (Some(FetchMode::Navigate), Some(FetchDest::Script)) => Viewer::BehindWorker,
+            (None, None) => Viewer::Unsaid,
+        }
     }
 
     /// Whether a browser prefetches what its user may never ask for.
@@ -126,6 +159,7 @@ mod tests {
             (&b"document"[..], FetchDest::Document),
             (b"iframe", FetchDest::Frame),
             (b"frame", FetchDest::Frame),
+            (b"empty", FetchDest::Script),
             (b"image", FetchDest::Other),
             (b"\xff", FetchDest::Other),
         ] {
@@ -135,5 +169,27 @@ mod tests {
         let none = FetchMetadata::of(&none);
         assert_eq!((none.site(), none.mode(), none.dest(), none.are_there()), (None, None, None, false));
         assert!(FetchMetadata::of(&headers("sec-fetch-user", b"?1")).are_there());
+    }
+
+    #[test]
+    fn a_worker_that_sends_a_navigation_on_is_told_from_a_script() {
+        for (mode, dest, viewer) in [
+            ("navigate", "document", Viewer::Page),
+            ("navigate", "", Viewer::Page),
+            ("", "document", Viewer::Page),
+            ("navigate", "iframe", Viewer::Frame),
+            ("navigate", "empty", Viewer::BehindWorker),
+            ("navigate", "object", Viewer::Nobody),
+            ("navigate", "embed", Viewer::Nobody),
+            ("", "empty", Viewer::Nobody),
+            ("cors", "empty", Viewer::Nobody),
+            ("same-origin", "empty", Viewer::Nobody),
+            ("no-cors", "document", Viewer::Nobody),
+            ("", "", Viewer::Unsaid),
+        ] {
+            let lines = [("sec-fetch-mode", mode), ("sec-fetch-dest", dest)].into_iter().filter(|(_, value)| !value.is_empty());
+            let headers: HeaderMap = lines.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+            assert_eq!(FetchMetadata::of(&headers).viewer(), viewer, "{mode} {dest}");
+        }
     }
 }

@@ -57,6 +57,8 @@ pub enum Refusal {
     SignInNotKept(SignInReason),
     /// What no person would see as a page of its own: a login begins and ends in top-level navigations only, and so are our forms sent.
     NavigationRequired,
+    /// It is for a page that a service worker of the app would read, and that holds what apps must not learn.
+    WorkerReads,
     /// A form of ours was sent later than it may be, or is not one that this user was shown.
     FormExpired,
     /// The provider has withdrawn the user's access shortly after the login.
@@ -152,6 +154,7 @@ impl Refusal {
             | Self::SignInDoesNotLast(_)
             | Self::SignInNotKept(_)
             | Self::NavigationRequired
+            | Self::WorkerReads
             | Self::FormExpired
             | Self::AccessWithdrawn(_)
             | Self::LogoutToken(_)

@@ -21,7 +21,7 @@ use crate::{
     address::{AccessUrl, RedirectUris},
     client_registration::Registrations,
     clock::Clock,
-    fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite},
+    fetch_metadata::{FetchMetadata, FetchSite, Viewer},
     grant::Grant,
     oidc::{Provider, Providers},
     seal::KeyRing,
@@ -329,8 +329,15 @@ impl LogoutRequest {
     /// an image or a prefetch of the app's own pages; a link of the app must.
     pub fn classify(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Self {
         let fetch = FetchMetadata::of(headers);
-        let is_navigation =
-            fetch.mode() == Some(FetchMode::Navigate) && fetch.dest() == Some(FetchDest::Document) && !fetch.is_prefetch();
+        let is_page = match fetch.viewer() {
+            Viewer::Page => true,
+            // Behind a worker an address that was typed, or stands in a mail, is of the same origin too; a link of a page names that page.
+            Viewer::BehindWorker => {
+                headers.get(header::REFERER).is_some_and(|page| page.as_bytes().starts_with(access.at("/").as_bytes()))
+            }
+            Viewer::Frame | Viewer::Nobody | Viewer::Unsaid => false,
+        };
+        let is_navigation = is_page && !fetch.is_prefetch();
         match (method, fetch.site(), headers.get(header::ORIGIN)) {
             // Whoever only asks wants nothing to end.
             (&Method::HEAD, _, _) => Self::NeedsConfirmation,
@@ -374,6 +381,15 @@ mod tests {
                 "{purpose:?}"
             );
         }
+        let behind_worker = [link[0], link[1], ("sec-fetch-dest", "empty")];
+        for (referer, expected) in [
+            ("https://app.example/page", LogoutRequest::Intended),
+            ("https://app.example.evil.example/", LogoutRequest::NeedsConfirmation),
+        ] {
+            let lines = [behind_worker.as_slice(), &[("referer", referer)]].concat();
+            assert_eq!(classified(Method::GET, &lines), expected, "{referer}");
+        }
+        assert_eq!(classified(Method::GET, &behind_worker), LogoutRequest::NeedsConfirmation);
         assert_eq!(classified(Method::POST, &[("origin", "https://app.example")]), LogoutRequest::Intended);
         assert_eq!(classified(Method::POST, &[]), LogoutRequest::Intended);
         for (method, lines) in [

@@ -1,33 +1,47 @@
 //! What the pages have in common that are about a user's own sessions and tokens.
 
 use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use url::form_urlencoded;
 
 use super::{Call, Endpoints, Refused};
 use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
-    fetch_metadata::{FetchDest, FetchMetadata, FetchMode},
+    fetch_metadata::{FetchMetadata, Viewer},
     pages::Look,
     policy::Rule,
-    refusal::{Refusal, response::document},
+    refusal::{
+        Refusal,
+        response::{Popups, document, sandboxed},
+    },
     session::SealedForm,
 };
 
-/// These pages have an origin of their own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new
-/// token, or press the buttons. As a form of theirs comes without our cookie, it brings a seal.
-const SANDBOX: &str = "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation";
-
 impl Endpoints {
     /// Whom a page is about. A browser that is not signed in is sent to a login, and comes back. The page is shown to persons alone: a
-    /// script of the app that fetched it would have its seal.
+    /// script of the app that fetched it would have its seal, and so would a service worker.
     pub(super) async fn account_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
         self.user_by(call, &self.everybody).await
     }
 
     /// The same of a page for users whom this rule admits.
     pub(super) async fn user_by(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
-        refuse_unless_navigation(call)?;
+        let reader = page_reader(call)?;
+        let admitted = self.page_user(call, rule).await?;
+        // The login came first, because the window that the refusal opens is one in which providers' scripts do not run.
+        match reader {
+            Reader::Person => Ok(admitted),
+            Reader::Worker => Err(Refusal::WorkerReads.into()),
+        }
+    }
+
+    /// The same of a page that has no secret, which a service worker may read.
+    pub(super) async fn portal_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
+        page_reader(call)?;
+        self.page_user(call, &self.everybody).await
+    }
+
+    async fn page_user(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
         let (admission, exchange) = (&self.components.admission, call.exchange);
         let inquiry = Inquiry::about_the_visitor(exchange, call.headers, rule);
         match admission.admit_session(inquiry).await {
@@ -49,7 +63,10 @@ impl Endpoints {
 
     /// The same of a page whose users are admitted by this inquiry.
     pub(super) async fn sender_by(&self, call: &Call<'_>, form: &[u8], inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refused> {
-        refuse_unless_navigation(call)?;
+        match page_reader(call)? {
+            Reader::Person => {}
+            Reader::Worker => return Err(Refusal::WorkerReads.into()),
+        }
         let seal = field_of(form, "seal").unwrap_or_default();
         let session = self
             .components
@@ -68,21 +85,31 @@ impl Endpoints {
     }
 }
 
-/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
-/// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
-pub(super) fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
-    let fetch = FetchMetadata::of(call.headers);
-    let navigates = fetch.mode().is_none_or(|mode| mode == FetchMode::Navigate);
-    let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
-    let is_shown = navigates && fetch.dest().is_none_or(|dest| dest == FetchDest::Document) && !is_for_a_worker;
-    if is_shown { Ok(()) } else { Err(Refusal::NavigationRequired) }
+/// Who reads a page of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// A person alone.
+    Person,
+    /// A service worker of the app, before a person does.
+    Worker,
 }
 
-/// A page of an origin of its own.
+/// Who reads a page of ours. What a browser says that no person will see as a page is refused: a frame, or what a script fetches. A service
+/// worker sends a navigation on, or reads the answer to one that its browser sends beforehand (Service Workers, navigation preload),
+/// which says so.
+pub(super) fn page_reader(call: &Call<'_>) -> Result<Reader, Refusal> {
+    let is_preload = call.headers.contains_key("service-worker-navigation-preload");
+    match FetchMetadata::of(call.headers).viewer() {
+        Viewer::Page | Viewer::Unsaid if !is_preload => Ok(Reader::Person),
+        Viewer::Page | Viewer::Unsaid | Viewer::BehindWorker => Ok(Reader::Worker),
+        Viewer::Frame | Viewer::Nobody => Err(Refusal::NavigationRequired),
+    }
+}
+
+/// A page of an origin of its own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new token, or
+/// press the buttons. As a form of such a page comes without our cookie, it brings a seal.
 pub(super) fn own_page(text: String, look: &Look<'_>, mark: &'static str) -> Response<Body> {
-    let mut response = document(text, look, StatusCode::OK, mark);
-    response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
-    response
+    sandboxed(document(text, look, StatusCode::OK, mark), Popups::None)
 }
 
 /// A field of a form.

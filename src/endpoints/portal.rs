@@ -17,7 +17,7 @@ impl Endpoints {
         if !self.components.branding.brand.has_portal {
             return Err(Refusal::NoSuchPage.into());
         }
-        let admitted = self.account_user(call).await?;
+        let admitted = self.portal_user(call).await?;
         let shown = |route: &Route| route.shown.clone().filter(|_| may_open(self, call, &admitted, route));
         let mut apps: Vec<_> =
             self.components.routes.iter().filter_map(|route| Some(self.app(call, route, &*shown(route)?))).collect();

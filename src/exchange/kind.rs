@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite};
+use crate::fetch_metadata::{FetchMetadata, FetchMode, FetchSite, Viewer};
 
 /// Who sends a request, which decides whether a redirect to a login reaches a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// A browser that navigates its top-level page.
+    /// A browser that navigates its top-level page. It may be a frame's where a service worker sends it on, which does not say.
     PageNavigation,
     /// A script, a frame, an image, a form, a command-line tool.
     Api,
@@ -29,12 +29,11 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_fra
 /// Whether a browser navigates by this request, and does not prefetch.
 fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
     let fetch = FetchMetadata::of(headers);
-    let navigates = match (fetch.mode(), fetch.dest()) {
-        (Some(FetchMode::Navigate), Some(dest)) => is_page(dest, has_frames),
-        (Some(FetchMode::Navigate), None) => true,
-        (Some(FetchMode::Other), _) => false,
-        (None, Some(dest)) => dest == FetchDest::Document,
-        (None, None) => reads_html && !is_of_script(headers),
+    let navigates = match fetch.viewer() {
+        Viewer::Page | Viewer::BehindWorker => true,
+        Viewer::Frame => has_frames,
+        Viewer::Nobody => false,
+        Viewer::Unsaid => reads_html && !is_of_script(headers),
     };
     navigates && !fetch.is_prefetch()
 }
@@ -73,22 +72,17 @@ pub fn is_of_a_program(headers: &HeaderMap) -> bool {
 /// top-level page (nor of a frame, if `has_frames`), or the browser prefetches a page.
 pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {
     let fetch = FetchMetadata::of(headers);
-    let is_shown = || fetch.dest().is_none_or(|dest| is_page(dest, has_frames));
-    fetch.mode() == Some(FetchMode::Other) || !is_shown() || fetch.is_prefetch()
+    let is_hidden = match fetch.viewer() {
+        Viewer::Page | Viewer::BehindWorker | Viewer::Unsaid => false,
+        Viewer::Frame => !has_frames,
+        Viewer::Nobody => true,
+    };
+    is_hidden || fetch.is_prefetch()
 }
 
 /// Whether a frame of a page is to show the response.
 pub(super) fn is_in_frame(headers: &HeaderMap) -> bool {
-    FetchMetadata::of(headers).dest() == Some(FetchDest::Frame)
-}
-
-/// Whether a navigation's destination shows a page.
-fn is_page(dest: FetchDest, has_frames: bool) -> bool {
-    match dest {
-        FetchDest::Document => true,
-        FetchDest::Frame => has_frames,
-        FetchDest::Other => false,
-    }
+    FetchMetadata::of(headers).viewer() == Viewer::Frame
 }
 
 /// Whether a page of another site has a browser read this as a part of itself, as an image, a script or by `fetch`.
@@ -126,6 +120,7 @@ mod tests {
             &[html][..],
             &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
             &[("sec-fetch-mode", "navigate")],
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")],
             &[html, ("x-requested-with", "com.example.mail")],
         ] {
             assert_eq!(judged(Method::GET, lines), RequestKind::PageNavigation, "{lines:?}");
@@ -144,7 +139,10 @@ mod tests {
             &[html, ("x-purpose", "preview")],
             &[html, ("x-moz", "prefetch")],
             &[html, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+            &[html, ("sec-fetch-mode", "same-origin"), ("sec-fetch-dest", "empty")],
+            &[html, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty"), ("sec-purpose", "prefetch")],
             &[html, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            &[html, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "object")],
             &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
         ] {
             assert_eq!(judged(Method::GET, lines), RequestKind::Api, "{lines:?}");
@@ -165,6 +163,7 @@ mod tests {
             &[("accept", b"text/\xe4,text/html")],
             &[html, navigate, ("sec-fetch-dest", b"document")],
             &[html, navigate, ("sec-fetch-dest", b"iframe")],
+            &[html, navigate, ("sec-fetch-dest", b"empty")],
             &[html, navigate],
             &[html, ("origin", b"https://app.example"), ("content-type", b"application/x-www-form-urlencoded")],
             &[html, ("x-requested-with", b"com.example.mail")],
@@ -195,9 +194,13 @@ mod tests {
         let (html, origin, same) =
             (("accept", "text/html"), ("origin", "https://app.example"), ("sec-fetch-site", "same-origin"));
         let (mode, dest) = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"));
-        for own in
-            [&[html, origin][..], &[html, origin, same, mode, dest], &[same, mode, dest], &[("origin", "null"), same, mode, dest]]
-        {
+        for own in [
+            &[html, origin][..],
+            &[html, origin, same, mode, dest],
+            &[same, mode, dest],
+            &[("origin", "null"), same, mode, dest],
+            &[html, origin, same, mode, ("sec-fetch-dest", "empty")],
+        ] {
             assert!(is_own(own), "{own:?}");
         }
         for other in [
@@ -210,6 +213,7 @@ mod tests {
             &[html, origin, ("sec-fetch-site", "same-site"), mode, dest],
             &[html, ("sec-fetch-site", "none"), mode, dest],
             &[html, ("origin", "https://evil.example"), same, mode, dest],
+            &[html, ("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), mode, ("sec-fetch-dest", "empty")],
             &[html, origin, same, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
             &[html, origin, same, mode, ("sec-fetch-dest", "iframe")],
             &[html, origin, ("x-requested-with", "XMLHttpRequest")],
@@ -222,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_frame_s_page_is_a_page_where_our_cookies_come_with_it() {
-        for (dest, is_frame) in [("iframe", true), ("frame", true), ("embed", false), ("image", false), ("empty", false)] {
+        for (dest, is_frame) in [("iframe", true), ("frame", true), ("embed", false), ("image", false), ("object", false)] {
             let lines = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", dest)];
             let headers: HeaderMap =
                 lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();

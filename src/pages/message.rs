@@ -55,6 +55,8 @@ messages! {
     SignInNotKept = "sign_in_not_kept",
     /// What was asked for is for a page of its own.
     NavigationRequired = "navigation_required",
+    /// A page is for a window that no service worker sees.
+    OwnWindow = "own_window_required",
     /// A form was sent later than it may be.
     FormExpired = "form_expired",
     /// The provider has withdrawn access.

@@ -18,6 +18,8 @@ pub enum Text<'a> {
     SignInAndGoBack,
     /// Begins a login beside a frame.
     SignInInNewWindow,
+    /// Opens the page in a window that no service worker sees.
+    OpenInNewWindow,
     /// Begins a login as somebody else.
     AnotherAccount,
     /// Begins a login at the provider that the page is for.

@@ -34,6 +34,7 @@ impl Refusal {
             Self::MethodNotAllowed
             | Self::NoSuchPage
             | Self::NavigationRequired
+            | Self::WorkerReads
             | Self::FormExpired
             | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.

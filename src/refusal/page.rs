@@ -6,7 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use super::{
     Refusal,
     links::Links,
-    response::html,
+    response::{Popups, html, sandboxed},
     row::{Offer, Row},
 };
 use crate::{
@@ -23,6 +23,9 @@ impl Refusal {
         if exchange.is_in_frame && matches!(self, Self::SignInNeeded(_)) && exchange.method == Method::GET {
             return in_frame(row.status, row.error, links, &look);
         }
+        if row.offers == Offer::OwnWindow {
+            return in_own_window(row, links, &look);
+        }
         let again = exchange.site.at(exchange.path_and_query());
         let lost_a_form = matches!(self, Self::SignInNeeded(_)) && !matches!(exchange.method, Method::GET | Method::HEAD);
         // What a form carried is gone, and is not sent again by itself.
@@ -34,7 +37,7 @@ impl Refusal {
             Offer::OtherProvider => (links.sign_in(false), look.text(Text::SignInThere)),
             Offer::TryAgain if tries_again => (again, look.text(Text::TryAgain)),
             Offer::LoadAgain => (again, look.text(Text::LoadAgain)),
-            Offer::TryAgain | Offer::Nothing => Default::default(),
+            Offer::TryAgain | Offer::OwnWindow | Offer::Nothing => Default::default(),
         };
         let action = if href.is_empty() { Action::None } else { Action::Link { href: &href, label: &label } };
         let (title, text) = look.message(if lost_a_form { Message::FormLost } else { row.message });
@@ -100,4 +103,14 @@ fn in_frame(status: StatusCode, mark: &'static str, links: &Links<'_>, look: &Lo
     let mut response = html(&Page { title, text, action, again: None, look }, status, mark);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, look.branding.frame_policy().clone());
     response
+}
+
+/// The page that a service worker reads in place of one with a secret. It is in a sandbox, and so is the window that it opens, in which no
+/// service worker sees the pages.
+fn in_own_window(row: &Row, links: &Links<'_>, look: &Look<'_>) -> Response<axum::body::Body> {
+    let (title, text) = look.message(row.message);
+    let again = links.exchange.site.at(links.exchange.path_and_query());
+    let (open, front) = (look.text(Text::OpenInNewWindow), look.text(Text::FrontPage));
+    let action = Action::NewWindow { opens: (&again, &open), then: ("/", &front) };
+    sandboxed(html(&Page { title, text, action, again: None, look }, row.status, row.error), Popups::Sandboxed)
 }

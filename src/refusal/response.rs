@@ -93,6 +93,25 @@ pub fn document(text: String, look: &Look<'_>, status: StatusCode, mark: &'stati
     response
 }
 
+/// Whether a page in a sandbox opens windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Popups {
+    /// It does not.
+    None,
+    /// It does, and they are in a sandbox like its own, of an origin that no service worker is of (HTML, the popup sandboxing flag set).
+    Sandboxed,
+}
+
+/// The response with a page in a sandbox: it has an origin of its own, and runs no script (CSP 3 section 6.3.2).
+pub fn sandboxed(mut response: Response<axum::body::Body>, popups: Popups) -> Response<axum::body::Body> {
+    let policy = match popups {
+        Popups::None => "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation",
+        Popups::Sandboxed => "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation allow-popups",
+    };
+    response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
 /// JSON.
 pub fn json(body: &serde_json::Value, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::from(body.to_string()));

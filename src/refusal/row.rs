@@ -29,6 +29,8 @@ pub(super) enum Offer {
     OtherProvider,
     /// Ask for the same page once more.
     TryAgain,
+    /// Open the page in a window of its own.
+    OwnWindow,
     /// Load the page of a form once more, which is at the address that the form was sent to.
     LoadAgain,
 }

@@ -44,6 +44,9 @@ impl Refusal {
                 Row { offers: Offer::SignIn, ..row(StatusCode::BAD_REQUEST, "sign_in_not_kept", Message::SignInNotKept) }
             }
             Self::NavigationRequired => row(StatusCode::FORBIDDEN, "navigation_required", Message::NavigationRequired),
+            Self::WorkerReads => {
+                Row { offers: Offer::OwnWindow, ..row(StatusCode::FORBIDDEN, "own_window_required", Message::OwnWindow) }
+            }
             Self::FormExpired => {
                 Row { offers: Offer::LoadAgain, ..row(StatusCode::FORBIDDEN, "form_expired", Message::FormExpired) }
             }
@@ -133,6 +136,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::NoSuchPage
             | Self::NavigationRequired
+            | Self::WorkerReads
             | Self::FormExpired
             | Self::LogoutToken(_)
             | Self::Token(_)

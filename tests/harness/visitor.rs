@@ -29,6 +29,8 @@ pub struct Visitor {
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
     /// Who sits before it; else the provider's present user.
     person: Option<Arc<Value>>,
+    /// What its navigations say.
+    navigation: &'static [(&'static str, &'static str)],
 }
 
 /// A whole answer.
@@ -73,12 +75,20 @@ const NAVIGATION: [(&str, &str); 4] = [
     ("sec-fetch-dest", "document"),
     ("sec-fetch-site", "none"),
 ];
+/// What Chromium says of a navigation that a service worker sends on, of a page that was typed: `respondWith(fetch(event.request))`.
+/// `tests/peers/worker.mjs` has a real one.
+pub const BEHIND_WORKER: [(&str, &str); 4] = [
+    ("accept", "text/html,application/xhtml+xml"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "empty"),
+    ("sec-fetch-site", "same-origin"),
+];
 const SCRIPT: [(&str, &str); 4] =
     [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), ("sec-fetch-site", "same-origin")];
 
 impl Visitor {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, host: "app.test".into(), cookies: Arc::default(), person: None }
+        Self { address, host: "app.test".into(), cookies: Arc::default(), person: None, navigation: &NAVIGATION }
     }
 
     /// A browser of this person's.
@@ -89,6 +99,11 @@ impl Visitor {
     /// The same browser, at a site of another name.
     pub fn on_host(&self, host: &str) -> Self {
         Self { host: host.into(), ..self.clone() }
+    }
+
+    /// The same browser, whose navigations a service worker of the app sends on.
+    pub fn behind_worker(&self) -> Self {
+        Self { navigation: &BEHIND_WORKER, ..self.clone() }
     }
 
     /// The same browser, its requests reaching another replica.
@@ -120,7 +135,7 @@ impl Visitor {
 
     /// Navigates.
     pub async fn get(&self, path: &str) -> Reply {
-        self.send(Method::GET, path, &NAVIGATION, "").await
+        self.send(Method::GET, path, self.navigation, "").await
     }
 
     /// Asks as a page's script does.
@@ -237,14 +252,14 @@ impl Visitor {
     }
 
     pub async fn try_browse(&self, idp: &Idp, path: &str) -> Option<Reply> {
-        let mut reply = self.try_send(Method::GET, path, &NAVIGATION, "").await?;
+        let mut reply = self.try_send(Method::GET, path, self.navigation, "").await?;
         for _ in 0..12 {
             if reply.status != StatusCode::SEE_OTHER {
                 return Some(reply);
             }
             let next = reply.location();
             let here = if next.as_str().starts_with(idp.issuer()) { self.at_provider(idp, &next).await } else { next };
-            reply = self.try_send(Method::GET, &path_of(&here), &NAVIGATION, "").await?;
+            reply = self.try_send(Method::GET, &path_of(&here), self.navigation, "").await?;
         }
         panic!("the browser was sent round in circles");
     }

@@ -84,6 +84,48 @@ async fn in_a_browser_a_form_that_meets_the_end_of_its_session_is_sent_once_afte
     run("forms.mjs", &[&world.address().to_string(), &app]).await;
 }
 
+/// An app whose service worker sends navigations on.
+async fn with_worker() -> (World, String) {
+    const FORM: &str = "<!doctype html><html lang=\"en\"><title>A form</title><form method=\"post\" action=\"/save\">\
+        <label>Title <input name=\"title\"></label><button>Save</button></form><script>\
+        navigator.serviceWorker.register('/worker.js');\
+        const behind = () => { if (navigator.serviceWorker.controller) document.title = 'Behind a worker'; };\
+        navigator.serviceWorker.addEventListener('controllerchange', behind); behind();</script>";
+    const WORKER: &str = "self.addEventListener('install', () => skipWaiting());\
+        self.addEventListener('activate', (event) => event.waitUntil(clients.claim()));\
+        self.addEventListener('fetch', (event) => event.respondWith(fetch(event.request)));";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    let received = Arc::<Mutex<Vec<serde_json::Value>>>::default();
+    let told = Arc::clone(&received);
+    let save = async move |body: String| {
+        received.lock().unwrap().push(serde_json::json!({ "body": body }));
+        Redirect::to("/saved")
+    };
+    let pages = Router::new()
+        .route("/form", get(async || Html(FORM)))
+        .route("/worker.js", get(async || ([("content-type", "text/javascript")], WORKER)))
+        .route("/save", post(save))
+        .route("/saved", get(async || Html("<!doctype html><title>Saved</title>")))
+        .route("/received", get(async move || Json(told.lock().unwrap().clone())));
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let routes = move |_: &str| {
+        format!(
+            "[[route]]\npath = \"/\"\nupstream = \"http://{app}\"\nkeep_form_posts = true\nportal_name = \"Forms\"\n\
+             bearer_tokens = [\"personal\"]\n"
+        )
+    };
+    let build = World::build().in_real_time().set("access_url", "http://worker.test").set("portal_enable", "true");
+    (build.routes(routes).start().await, app.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_an_app_with_a_service_worker_does_not_lock_its_users_out() {
+    let (world, app) = with_worker().await;
+    world.idp.seat();
+    run("worker.mjs", &[&world.address().to_string(), &app]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_the_choice_of_a_provider_is_for_every_width_and_everybody_and_is_remembered() {
     let (clock, line) = (Clock::System, FaultProxy::start().await);

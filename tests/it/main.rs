@@ -84,6 +84,7 @@ mod restored_backups;
 mod revocations;
 mod routes;
 mod rules;
+mod service_workers;
 mod session_cache;
 mod sessions;
 mod several_providers;

@@ -47,6 +47,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "You signed in, and your browser did not keep it, or kept two of them. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
         ),
         Message::NavigationRequired => ("Request refused", "This takes place in a page of its own, not within another."),
+        Message::OwnWindow => (
+            "In a window of its own",
+            "An app that you use here could read this page (by a service worker), so it is shown in a window of its own.",
+        ),
         Message::FormExpired => (
             "This page is too old",
             "It was open for more than an hour, or you have signed in again since, so what you sent was not taken. Load it again, and repeat what you did.",
@@ -170,6 +174,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInAgain => "Sign in again",
         Text::SignInAndGoBack => "Sign in and go back to the page",
         Text::SignInInNewWindow => "Sign in in a new window",
+        Text::OpenInNewWindow => "Open it in a new window",
         Text::AnotherAccount => "Use another account",
         Text::SignInThere => "Sign in there",
         Text::EmailAddress => "E-mail address",

@@ -49,6 +49,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::NavigationRequired => {
             ("Anfrage abgelehnt", "Das geschieht in einer eigenen Seite, nicht innerhalb einer anderen.")
         }
+        Message::OwnWindow => (
+            "In einem eigenen Fenster",
+            "Eine Anwendung, die Sie hier benutzen, könnte diese Seite mitlesen (durch einen Service Worker). Deshalb wird sie in einem eigenen Fenster gezeigt.",
+        ),
         Message::FormExpired => (
             "Diese Seite ist zu alt",
             "Sie war länger als eine Stunde offen, oder Sie haben sich seither neu angemeldet; deshalb wurde nicht angenommen, was Sie gesendet haben. Laden Sie die Seite neu und wiederholen Sie, was Sie getan haben.",
@@ -197,6 +201,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInAgain => "Wieder anmelden",
         Text::SignInAndGoBack => "Anmelden und zur Seite zurückgehen",
         Text::SignInInNewWindow => "In einem neuen Fenster anmelden",
+        Text::OpenInNewWindow => "In einem neuen Fenster öffnen",
         Text::AnotherAccount => "Ein anderes Konto benutzen",
         Text::SignInThere => "Dort anmelden",
         Text::EmailAddress => "E-Mail-Adresse",
