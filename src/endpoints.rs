@@ -190,7 +190,7 @@ impl Endpoints {
             Who::Anybody(Page::HandedOver) => self.handed_over(call).await,
             Who::Anybody(Page::Again) => Ok(self.again(&call)),
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
-            Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
+            Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call).await),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(call.headers, body).await,
             Who::Anybody(Page::FrontchannelLogout) => self.front_channel_logout(&call).await,
             Who::Anybody(Page::GlobalTokenRevocation) => self.global_token_revocation(&call, body).await,
@@ -202,7 +202,10 @@ impl Endpoints {
             Who::Anybody(Page::KeptPost) => self.kept_post(&call, body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
             Who::Anybody(Page::Script) => Ok(in_page::script(call.headers)),
-            Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.look(&call))),
+            Who::Anybody(Page::LoginDone) => {
+                self.page_user(&call, &self.everybody).await?;
+                Ok(in_page::signed_in(&self.look(&call)))
+            }
             Who::Anybody(Page::Logo) => Ok(logo::respond(&self.components.branding)?),
             Who::Anybody(Page::Portal) => self.portal(&call).await,
             Who::Anybody(Page::Icon) => Ok(self.icon(&call)?),

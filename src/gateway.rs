@@ -169,7 +169,9 @@ impl Gateway {
         // Nothing is known of it.
         unread.method = Method::from_bytes(b"-").unwrap_or_default();
         unread.uri = Uri::from_static("-");
-        let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &unread, false);
+        let mut exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &unread, false);
+        // Cookies or an address that have grown too long are a browser's. What is malformed, no browser sends.
+        exchange.reads_html = matches!(status, 414 | 431);
         let refused = self.refuse(&exchange, Refusal::Unreadable(status));
         let (head, body) = self.finish(exchange, Trace::default(), refused).into_parts();
         let body = body.collect().now_or_never().and_then(Result::ok).map(|whole| whole.to_bytes());

@@ -5,10 +5,32 @@ use std::cmp::Reverse;
 use http::{HeaderMap, HeaderValue, header};
 
 /// Whether a character does something to a text instead of being seen in it: control characters, marks that change the writing direction
-/// or break lines, and those that nobody sees. In somebody's name they could have it look like another's.
+/// or break lines, and those that nobody sees. In somebody's name they could have it look like another's. Joiners (U+200C, U+200D) and variation
+/// selectors are not among them: names in Persian and in Japanese need them.
 pub fn is_control(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// A language that every text of a page has been written in.
@@ -111,6 +133,16 @@ fn thousandths(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_sees_in_a_name_is_told_from_what_names_are_made_of() {
+        for hidden in ['\0', '\u{85}', '\u{ad}', '\u{202e}', '\u{2066}', '\u{3164}', '\u{ffa0}', '\u{fffb}', '\u{e0041}'] {
+            assert!(is_control(hidden), "{hidden:?}");
+        }
+        for seen in [' ', 'é', '\u{301}', 'ㄱ', '한', '\u{200c}', '\u{200d}', '\u{fe0f}', '\u{e0100}', '😀'] {
+            assert!(!is_control(seen), "{seen:?}");
+        }
+    }
 
     #[test]
     fn the_language_is_what_the_client_likes_best_of_ours() {

@@ -21,6 +21,7 @@ mod tokens;
 
 use std::time::Duration;
 
+use crate::language::Language;
 use html::{address, document_with, own_label, own_text};
 
 pub use admin::{AdminPage, Button, Part, Row, Search};
@@ -29,7 +30,7 @@ pub use branding::{Brand, Branding, Contact, NotPrintable};
 pub use chart::{Chart, ChartKind, Series};
 pub use choice::{Choice, ChoicePage};
 pub use colour::{Colour, contrast};
-pub use html::{MOST_OF_ADDRESS, escape, escape_cut};
+pub use html::{MOST_OF_ADDRESS, MOST_OF_BRAND, MOST_OF_OWN_TEXT, escape, escape_cut};
 pub use kept_post::KeptPostPage;
 pub use logo::{Logo, LogoError};
 pub use look::Look;
@@ -119,10 +120,21 @@ impl Page<'_> {
     }
 }
 
+/// Renders the page of a message in every language, in the order of [`Language::ALL`], of which the first is the page's own.
+pub fn in_every_language(message: Message, look: &Look<'_>) -> String {
+    let [first, others @ ..] = Language::ALL.map(|language| Look { language, ..look.clone() });
+    let body: String = std::iter::once(format!("<p>{}</p>", own_text(first.message(message).1)))
+        .chain(others.iter().map(|look| {
+            let (title, text) = look.message(message);
+            format!("\n<div lang=\"{}\"><h2>{}</h2>\n<p>{}</p></div>", look.language.tag(), escape(title), own_text(text))
+        }))
+        .collect();
+    document_with("", first.message(message).0, &body, &first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::Language;
 
     #[test]
     fn no_text_of_a_page_is_markup() {
@@ -144,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_page_of_one_message_is_small_however_long_addresses_and_texts_are() {
-        let branding = Branding::default();
+        let branding = Branding::largest();
         // Each of these is five bytes of HTML.
         let (long, longest) = ("&".repeat(MOST_OF_ADDRESS / 5), "&".repeat(64 * 1024));
         for (message, language) in Message::ALL.iter().flat_map(|message| Language::ALL.map(|language| (*message, language))) {

@@ -65,7 +65,7 @@ pub enum Refusal {
     AccessWithdrawn(SignInReason),
     /// A back-channel logout token is not to be believed.
     LogoutToken(VerifyError),
-    /// A rule does not let it pass; the name of the user's account, where the rule needs a user.
+    /// A rule does not let it pass; the name of the account that its user is signed in with, where the rule needs a user.
     Denied(Denied, Option<String>),
     /// The bearer token that it brings does not let it pass.
     Token(TokenRefusal),
@@ -75,7 +75,7 @@ pub enum Refusal {
     RenewalUnavailable(Duration),
     /// A login cannot begin.
     ProviderUnavailable(ProviderError),
-    /// A login failed.
+    /// A login failed, or is not let in.
     Callback(CallbackError),
     /// The upstream failed.
     Upstream(ForwardError),
@@ -118,18 +118,7 @@ impl From<ForwardError> for Refusal {
 
 impl From<CallbackError> for Refusal {
     fn from(error: CallbackError) -> Self {
-        match error {
-            CallbackError::Store(error) => Self::StoreUnavailable(error),
-            CallbackError::Denied(denied, account) => Self::Denied(denied, Some(account)),
-            other @ (CallbackError::Parameters(_)
-            | CallbackError::UnknownAttempt(_)
-            | CallbackError::ReturnedBefore
-            | CallbackError::Issuer
-            | CallbackError::Refused { .. }
-            | CallbackError::Declined
-            | CallbackError::Busy
-            | CallbackError::Provider(_)) => Self::Callback(other),
-        }
+        Self::Callback(error)
     }
 }
 
@@ -140,6 +129,7 @@ impl Refusal {
             Self::Upstream(_)
             | Self::RenewalUnavailable(_)
             | Self::StoreUnavailable(_)
+            | Self::Callback(CallbackError::Store(_))
             | Self::Token(TokenRefusal::Unavailable(_)) => true,
             Self::BadRequest(_)
             | Self::Unreadable(_)
@@ -161,7 +151,18 @@ impl Refusal {
             | Self::Token(TokenRefusal::Invalid(_) | TokenRefusal::Denied(_))
             | Self::Denied(_, _)
             | Self::ProviderUnavailable(_)
-            | Self::Callback(_) => false,
+            | Self::Callback(
+                CallbackError::Parameters(_)
+                | CallbackError::UnknownAttempt(_)
+                | CallbackError::NoCookies
+                | CallbackError::ReturnedBefore
+                | CallbackError::Issuer
+                | CallbackError::Refused { .. }
+                | CallbackError::Declined
+                | CallbackError::Busy
+                | CallbackError::Provider(_)
+                | CallbackError::Denied(_, _),
+            ) => false,
         }
     }
 }

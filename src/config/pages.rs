@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     language::Language,
-    pages::{Brand, Branding, Colour, Contact, Logo, Message, contrast},
+    pages::{Brand, Branding, Colour, Contact, Logo, MOST_OF_BRAND, MOST_OF_OWN_TEXT, Message, contrast, escape},
 };
 
 /// The settings under their heading.
@@ -42,13 +42,13 @@ const ICON_URL: Setting = setting(
     "oidc_icon_url",
     ValueType::Text,
     "",
-    "The https URL of an image on Evergate's own pages, which browsers load from there. A path, as of Coder's own icons (`/icon/google.svg`), shows none.",
+    "The https URL, of 400 bytes of HTML at most, of an image on Evergate's own pages, which browsers load from there. A path, as of Coder's own icons (`/icon/google.svg`), shows none.",
 );
 const SIGNUPS_DISABLED_TEXT: Setting = setting(
     "oidc_signups_disabled_text",
     ValueType::Text,
     "",
-    "What Evergate says to a user whom the rules do not let in, besides why, as in `Ask helpdesk@example.com for access.`. Shown as it is written: Markdown is not interpreted.",
+    "What Evergate says to a user whom the rules do not let in, besides why, as in `Ask helpdesk@example.com for access.`. Shown as it is written: Markdown is not interpreted. 2 KiB of HTML at most.",
 );
 const ADDITIONAL_CSP_POLICY: Setting = setting(
     "additional_csp_policy",
@@ -61,7 +61,7 @@ const APPLICATION_NAME: Setting = setting(
     "application_name",
     ValueType::Text,
     "",
-    "What the service is called, above the heading and in the title of Evergate's own pages, as in `Wiki of Example`.",
+    "What the service is called, above the heading and in the title of Evergate's own pages, as in `Wiki of Example`: 400 bytes of HTML at most.",
 );
 const LOGO_FILE: Setting = setting(
     "logo_file",
@@ -85,13 +85,13 @@ const SUPPORT_ADDRESS: Setting = setting(
     "support_address",
     ValueType::Text,
     "",
-    "An e-mail address, or an https URL, for people who need help, below every page of Evergate's own.",
+    "An e-mail address, or an https URL, of 400 bytes of HTML at most, for people who need help, below every page of Evergate's own.",
 );
 const PAGE_TEXTS: Setting = setting(
     "page_texts",
     ValueType::Map,
     "",
-    "Texts of Evergate's own pages in other words: by language and message, as in `{\"en.upstream_unreachable\":\"The wiki sleeps from 2 to 3.\",\"de.upstream_unreachable\":\"Das Wiki schläft von 2 bis 3.\"}`. [docs/pages.md](pages.md) has the messages.",
+    "Texts of Evergate's own pages in other words, 2 KiB of HTML each at most: by language and message, as in `{\"en.upstream_unreachable\":\"The wiki sleeps from 2 to 3.\",\"de.upstream_unreachable\":\"Das Wiki schläft von 2 bis 3.\"}`. [docs/pages.md](pages.md) has the messages.",
 );
 
 const PORTAL_ENABLE: Setting = setting(
@@ -116,11 +116,11 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
     let logo = reader.parsed(&LOGO_FILE, image).map(|logo| (format!("{prefix}/logo"), logo));
     let texts = reader.parsed(&PAGE_TEXTS, texts).unwrap_or_default();
     let brand = Brand {
-        name: reader.owned(&APPLICATION_NAME),
+        name: reader.parsed(&APPLICATION_NAME, |text| fits(text, MOST_OF_BRAND).map(|()| text.to_owned())),
         sign_in_text: reader.owned(&SIGN_IN_TEXT),
         icon,
         logo,
-        denied_text: reader.owned(&SIGNUPS_DISABLED_TEXT),
+        denied_text: reader.parsed(&SIGNUPS_DISABLED_TEXT, |text| fits(text, MOST_OF_OWN_TEXT).map(|()| text.to_owned())),
         contact: reader.parsed(&SUPPORT_ADDRESS, contact),
         accents,
         texts,
@@ -135,7 +135,14 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
 
 fn icon(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host());
-    url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())
+    let url = url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())?;
+    fits(url.as_str(), MOST_OF_BRAND).map(|()| url)
+}
+
+/// Checks that a text is no longer than so many bytes as HTML, or pages would be larger than they may be.
+fn fits(text: &str, most: usize) -> Result<(), String> {
+    let length = escape(text).len();
+    if length <= most { Ok(()) } else { Err(format!("is too long: it has {length} bytes as HTML, and may have {most}")) }
 }
 
 /// The image in a file.
@@ -168,7 +175,8 @@ fn contact(text: &str) -> Result<Contact, String> {
             Url::parse(&format!("mailto:{text}")).ok().filter(|_| is_address)
         }
     };
-    url.map(Contact).ok_or_else(|| "must be an e-mail address or an https URL".to_owned())
+    let url = url.ok_or_else(|| "must be an e-mail address or an https URL".to_owned())?;
+    fits(url.as_str(), MOST_OF_BRAND).map(|()| Contact(url))
 }
 
 fn texts(text: &str) -> Result<HashMap<(Language, Message), String>, String> {
@@ -181,6 +189,10 @@ fn texts(text: &str) -> Result<HashMap<(Language, Message), String>, String> {
                 "has a text that is none of ours: each is named by a language and a message, as in de.not_found".to_owned()
             );
         };
+        if text.trim().is_empty() {
+            return Err(format!("has an empty text: {name}"));
+        }
+        fits(&text, MOST_OF_OWN_TEXT).map_err(|why| format!("has a text that {why}: {name}"))?;
         Ok(((language, message), text))
     };
     values::map(text)?.into_iter().map(own).collect()
@@ -202,6 +214,19 @@ mod tests {
             ["", "help", "@example.com", "a@b", "http://help.example", "javascript:alert(1)", "a@b.c?bcc=x@y.z", "a b@c.de"]
         {
             assert!(contact(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_every_page_bears_is_no_longer_than_a_page_can_bear() {
+        let long = format!("https://help.example.com/{}", "x".repeat(MOST_OF_BRAND));
+        assert!(contact(&long).is_err() && icon(&long).is_err());
+        assert_eq!(fits(&"&".repeat(MOST_OF_BRAND / 5), MOST_OF_BRAND), Ok(()), "five bytes each");
+        assert!(fits(&"&".repeat(MOST_OF_BRAND / 5 + 1), MOST_OF_BRAND).is_err());
+        let (fit, unfit) = ("x".repeat(MOST_OF_OWN_TEXT), "x".repeat(MOST_OF_OWN_TEXT + 1));
+        assert!(texts(&format!(r#"{{"de.not_found": "{fit}"}}"#)).is_ok());
+        for text in [&unfit, "", " "] {
+            assert!(texts(&format!(r#"{{"de.not_found": "{text}"}}"#)).is_err(), "{text}");
         }
     }
 

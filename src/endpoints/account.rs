@@ -41,7 +41,8 @@ impl Endpoints {
         self.page_user(call, &self.everybody).await
     }
 
-    async fn page_user(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
+    /// Whom a page of nobody's secrets is about.
+    pub(super) async fn page_user(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
         let (admission, exchange) = (&self.components.admission, call.exchange);
         let inquiry = Inquiry::about_the_visitor(exchange, call.headers, rule);
         match admission.admit_session(inquiry).await {

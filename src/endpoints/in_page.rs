@@ -52,7 +52,7 @@ pub(super) fn check_origin(headers: &HeaderMap, site: &AccessUrl) -> Result<(), 
     if is_foreign { Err(Refusal::Denied(Denied::CrossOrigin, None)) } else { Ok(()) }
 }
 
-/// Where a login in a new window ends. The page that opened the window closes it; where the provider keeps it from that
+/// Where a login in a new window ends, for who has a session. The page that opened the window closes it; where the provider keeps it from that
 /// (Cross-Origin-Opener-Policy), its user does.
 pub(super) fn signed_in(look: &Look<'_>) -> Response<Body> {
     let (title, text) = look.message(Message::LoginDone);

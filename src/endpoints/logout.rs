@@ -86,13 +86,17 @@ impl Endpoints {
 
     /// Receives a browser that has logged out at the provider. One fixed address, because providers compare it with what is
     /// registered; where the user wanted to go comes back in `state`, which leads nowhere unless we sealed it.
-    pub(super) fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
+    pub(super) async fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
         let (sign_out, state) = (&self.components.sign_out, call.parameter("state").unwrap_or_default());
         if let Some(location) = sign_out.signed_out_elsewhere(&call.exchange.site, &state, call.query) {
             return redirect(&Redirect::to(location), "signed_out");
         }
         // Its site may be none of ours any more.
         let next = sign_out.destination(&state).map(|to| self.served_page(call, &to));
+        // Another tab may have signed in meanwhile, or the address was typed.
+        if next.is_none() && self.components.sign_ins.parts().may_have_session(call.headers).await {
+            return self.confirmation(call, Message::SignOut, LogoutInitiator::User, None);
+        }
         self.after_sign_out(call, next.as_ref())
     }
 

@@ -313,7 +313,7 @@ mod tests {
             Part::Buttons(vec![button(), button()]),
             Part::Rows(events),
         ];
-        let branding = Branding::default();
+        let branding = Branding::largest();
         let look = Look { branding: &branding, language: Language::English, request_id: "0123456789abcdef".to_owned() };
         let pages: Vec<_> =
             (0..6).map(|number| (format!("/oauth2/admin/{number}"), "What administrators did".to_owned())).collect();

@@ -42,6 +42,7 @@ pub struct Branding {
     pub brand: Brand,
     style: String,
     policy: HeaderValue,
+    links_policy: HeaderValue,
     frame_policy: HeaderValue,
 }
 
@@ -63,8 +64,9 @@ impl Branding {
         let own = brand.directives(&style);
         let printable = |text: String| HeaderValue::from_str(&text).map_err(|_| NotPrintable);
         let policy_alone = printable(policy(own.clone(), &["frame-ancestors 'none'".to_owned()], directives))?;
+        let links_policy = printable(policy(own.clone(), &["frame-ancestors 'self'".to_owned()], directives))?;
         let frame_policy = printable(policy(own, &[], directives))?;
-        Ok(Self { brand, style, policy: policy_alone, frame_policy })
+        Ok(Self { brand, style, policy: policy_alone, links_policy, frame_policy })
     }
 
     /// The `Content-Security-Policy` of these pages.
@@ -72,7 +74,13 @@ impl Branding {
         &self.policy
     }
 
-    /// The same of the one page that may stand in a frame.
+    /// The same of pages that have links alone, which may stand in a frame of the same origin: whoever has a page there needs no click of
+    /// a user's to follow a link.
+    pub fn links_policy(&self) -> &HeaderValue {
+        &self.links_policy
+    }
+
+    /// The same of the one page that may stand in a frame of anybody's.
     pub fn frame_policy(&self) -> &HeaderValue {
         &self.frame_policy
     }
@@ -127,6 +135,25 @@ fn style((light, dark): (Option<Colour>, Option<Colour>)) -> String {
 impl Default for Branding {
     fn default() -> Self {
         Self::new(Brand::default(), &[]).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl Branding {
+    /// The one that makes pages largest.
+    pub(super) fn largest() -> Self {
+        use super::{MOST_OF_BRAND, MOST_OF_OWN_TEXT};
+        let longest = |start: &str| Url::parse(&format!("{start}{}", "x".repeat(MOST_OF_BRAND - start.len()))).ok();
+        let brand = Brand {
+            name: Some("&".repeat(MOST_OF_BRAND / 5)),
+            sign_in_text: Some("&".repeat(1000)),
+            icon: longest("https://cdn.example/"),
+            contact: longest("https://help.example/").map(Contact),
+            denied_text: Some("&".repeat(MOST_OF_OWN_TEXT / 5)),
+            accents: (Colour::parse("#102030"), Colour::parse("#f0f0f0")),
+            ..Brand::default()
+        };
+        Self::new(brand, &[]).unwrap()
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_long_address_that_a_login_leads_to_stands_on_the_page_once() {
-        let branding = Branding::default();
+        let branding = Branding::largest();
         let look = Look { branding: &branding, language: Language::English, request_id: "0123456789abcdef".to_owned() };
         let page = |length: usize, evil: &str| {
             let path = format!("/{}{evil}", "a".repeat(length));

@@ -70,13 +70,17 @@ pub fn escape_cut(text: &str, most: usize) -> String {
 pub(super) const MOST_OF_PAGE: usize = 20 * 1024;
 /// The size at most of an address of a page's, in bytes of HTML. The requested address may be of any length, and a link escapes much of it.
 pub const MOST_OF_ADDRESS: usize = 4 * 1024;
-/// The size at most of a text that administrators may have set, in bytes of HTML.
-const MOST_OF_OWN_TEXT: usize = 4 * 1024;
+/// The size at most of the service's name, and of the address of an image or of help, in bytes of HTML. Every page has them.
+pub const MOST_OF_BRAND: usize = 400;
+/// The size at most of a text that administrators may set, in bytes of HTML.
+pub const MOST_OF_OWN_TEXT: usize = 2 * 1024;
+/// The size at most of what a page says: such a text, and ours beside it.
+const MOST_OF_TEXTS: usize = 3 * 1024;
 /// The size at most of a label that they may have set, in bytes of HTML.
 const MOST_OF_LABEL: usize = 400;
 /// How long the texts of a page may be that others have written, in bytes of HTML: so long at first, and shorter where the page would be
 /// too large.
-const MOST_OF_TEXT: [usize; 6] = [1000, 400, 200, 100, 60, 40];
+const MOST_OF_TEXT: [usize; 7] = [1000, 400, 200, 100, 60, 40, 20];
 
 /// A page that is not too large, however long names, addresses and messages are: rendered with longer texts first, and with shorter ones
 /// until it fits. How many lines it has is bounded by whoever renders it.
@@ -96,9 +100,9 @@ pub(super) fn address(address: &str) -> Option<String> {
     Some(escape(address)).filter(|html| html.len() <= MOST_OF_ADDRESS)
 }
 
-/// A text that administrators may have set, as HTML.
+/// What a page says, which administrators may have set, as HTML.
 pub(super) fn own_text(text: &str) -> String {
-    escape_cut(text, MOST_OF_OWN_TEXT)
+    escape_cut(text, MOST_OF_TEXTS)
 }
 
 /// A label that they may have set, as HTML.

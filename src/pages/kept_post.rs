@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn no_text_of_the_page_is_markup_and_it_is_small() {
         let evil = "<script>alert('x')</script>\"&".repeat(100);
-        let branding = Branding::default();
+        let branding = Branding::largest();
         for language in Language::ALL {
             let look = Look { branding: &branding, language, request_id: "<script>".to_owned() };
             let page = KeptPostPage {

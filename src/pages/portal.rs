@@ -104,7 +104,7 @@ mod tests {
     use crate::{language::Language, pages::Branding};
 
     fn html(apps: &[PortalApp], user: &str) -> String {
-        let branding = Branding::default();
+        let branding = Branding::largest();
         let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
         PortalPage {
             user,

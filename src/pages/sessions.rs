@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_page_of_as_much_as_there_may_be_on_it_is_small_and_says_that_there_is_more() {
-        let branding = Branding::default();
+        let branding = Branding::largest();
         let evil = "&\"<".repeat(400);
         let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
         let line = SessionLine { id: Some("0123456789abcdef".into()), name: evil.clone(), details: vec![evil.clone(); 3] };

@@ -44,6 +44,8 @@ pub enum Text<'a> {
     Request(&'a str),
     /// The account that one is signed in as.
     SignedInAs(&'a str),
+    /// The account that the provider knows somebody as whom no rule lets in.
+    KnownAs(&'a str),
     /// The `error` code of the provider.
     ProviderCode(&'a str),
     /// What may be wrong: the authorization request.
@@ -156,8 +158,6 @@ pub enum Text<'a> {
     TerminalTitle,
     /// What a terminal asks for.
     TerminalAsks {
-        /// What the token would be called.
-        name: &'a str,
         /// Who would be signed in.
         user: &'a str,
         /// How long it would live, in days.
@@ -165,6 +165,8 @@ pub enum Text<'a> {
         /// The routes where it could be used; none are all.
         routes: &'a [String],
     },
+    /// The label of what a terminal calls itself. Whoever made the link chose that.
+    TerminalName,
     /// Agrees.
     Allow,
     /// Does not agree.

@@ -169,10 +169,12 @@ impl TerminalPage<'_> {
         });
         let (href, seal) = (escape(self.href), sealed(self.seal));
         let said = |text: Text<'_>| escape(&self.look.text(text));
-        let asks = Text::TerminalAsks { name: self.name, user: self.user, left: self.days, routes: self.routes };
+        let asks = Text::TerminalAsks { user: self.user, left: self.days, routes: self.routes };
         let (asks, allow, refuse) = (said(asks), said(Text::Allow), said(Text::DoNotAllow));
+        // A stranger may have chosen the name: on a line of its own it is no sentence of the page's.
+        let (label, name) = (said(Text::TerminalName), escape(self.name));
         let body = format!(
-            "<p>{asks}</p>\n<form class=\"actions\" method=\"post\" action=\"{href}\">{seal}{fields}\
+            "<p>{asks}</p>\n<p>{label}<br><strong>{name}</strong></p>\n<form class=\"actions\" method=\"post\" action=\"{href}\">{seal}{fields}\
              <button class=\"button\">{allow}</button> <a href=\"/\">{refuse}</a></form>"
         );
         document(&self.look.text(Text::TerminalTitle), &body, self.look)
@@ -223,9 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_terminal_calls_itself_is_no_sentence_of_the_page() {
+        let branding = Branding::default();
+        for language in Language::ALL {
+            let look = Look { branding: &branding, language, request_id: String::new() };
+            let page = TerminalPage {
+                user: "ann",
+                name: "Backup” has finished. Press Allow to close this page.\u{3164}\u{e0041}",
+                days: 1,
+                routes: &[],
+                href: "/",
+                seal: "",
+                fields: &[],
+                look: &look,
+            };
+            let html = page.html();
+            let shown = "<br><strong>Backup” has finished. Press Allow to close this page.\u{fffd}\u{fffd}</strong></p>";
+            assert!(html.contains(shown) && html.matches("Backup").count() == 1, "{html}");
+        }
+    }
+
+    #[test]
     fn a_page_of_as_much_as_there_may_be_on_it_is_small() {
         let long = "&\"<".repeat(400);
-        let branding = Branding::default();
+        let branding = Branding::largest();
         let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
         let times = "vor 10 Tagen ausgestellt, vor 10 Tagen benutzt, endet in 80 Tagen".to_owned();
         let line = TokenLine { id: "0123456789abcdef".to_owned(), name: long.clone(), routes: long.clone(), times };

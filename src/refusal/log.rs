@@ -1,7 +1,9 @@
 //! The log line of each refusal: its cause, once, where it is handled.
 
 use super::Refusal;
-use crate::{bearer::TokenRefusal, exchange::Exchange, policy::Denied, store::StoreError, telemetry::logs::causes};
+use crate::{
+    bearer::TokenRefusal, exchange::Exchange, policy::Denied, sign_in::CallbackError, store::StoreError, telemetry::logs::causes,
+};
 
 impl Refusal {
     /// Logs the cause.
@@ -39,7 +41,8 @@ impl Refusal {
             | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin | Denied::Origin, _) => {}
-            Self::Denied(denied @ (Denied::GroupsUnknown | Denied::ForeignAddress), _) => {
+            Self::Denied(denied @ (Denied::GroupsUnknown | Denied::ForeignAddress), _)
+            | Self::Callback(CallbackError::Denied(denied @ (Denied::GroupsUnknown | Denied::ForeignAddress), _)) => {
                 tracing::warn!(request.id = id, reason = denied.as_str(), %denied, "access denied")
             }
             Self::Denied(
@@ -53,7 +56,8 @@ impl Refusal {
                 | Denied::Destination
                 | Denied::Method),
                 _,
-            ) => {
+            )
+            | Self::Callback(CallbackError::Denied(denied, _)) => {
                 tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
             }
             Self::Token(TokenRefusal::Invalid(error)) => tracing::info!(request.id = id, %error, "a bearer token is refused"),
@@ -64,10 +68,11 @@ impl Refusal {
                 tracing::warn!(request.id = id, why, "a bearer token cannot be verified")
             }
             // That the store is away is said once, when it is found out.
-            Self::StoreUnavailable(error @ StoreError::KnownUnavailable { .. }) => {
+            Self::StoreUnavailable(error @ StoreError::KnownUnavailable { .. })
+            | Self::Callback(CallbackError::Store(error @ StoreError::KnownUnavailable { .. })) => {
                 tracing::debug!(request.id = id, error = causes(error), "the store is known to be away")
             }
-            Self::StoreUnavailable(error) => {
+            Self::StoreUnavailable(error) | Self::Callback(CallbackError::Store(error)) => {
                 tracing::error!(request.id = id, error = causes(error), "the store failed a request")
             }
             Self::RenewalUnavailable(wait) => {

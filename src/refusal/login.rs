@@ -9,7 +9,7 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
     let no_access = |message| row(StatusCode::FORBIDDEN, "access_denied", message);
     match denied {
         Denied::Method => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Message::MethodNotAllowed),
-        Denied::CrossOrigin => row(StatusCode::FORBIDDEN, "access_denied", Message::CrossOrigin),
+        Denied::CrossOrigin => Row { offers: Offer::FrontPage, ..no_access(Message::CrossOrigin) },
         Denied::Origin => row(StatusCode::FORBIDDEN, "access_denied", Message::Origin),
         Denied::EmailNotVerified => Row { offers: Offer::SignIn, ..no_access(Message::EmailNotVerified) },
         Denied::EmailDomain => Row { offers: Offer::AnotherAccount, ..no_access(Message::EmailDomain) },
@@ -19,31 +19,34 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
         Denied::Group => Row { offers: Offer::AnotherAccount, ..no_access(Message::Group) },
         Denied::Deprovisioned => Row { offers: Offer::AnotherAccount, ..no_access(Message::Deprovisioned) },
         Denied::Claim => Row { offers: Offer::AnotherAccount, ..no_access(Message::Claim) },
-        Denied::Network => no_access(Message::Network),
+        Denied::Network => Row { offers: Offer::FrontPage, ..no_access(Message::Network) },
         Denied::Destination => no_access(Message::Destination),
     }
 }
 
 pub(super) fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'static str, Message) -> Row) -> Row {
+    let begins_again = |row| Row { offers: Offer::SignIn, ..row };
+    let comes_again = |wait, row| Row { retry_after: Some(wait), offers: Offer::TryAgain, ..row };
     match error {
-        CallbackError::Parameters(_) => row(StatusCode::BAD_REQUEST, "bad_callback", Message::CallbackIncomplete),
+        CallbackError::Parameters(_) => begins_again(row(StatusCode::BAD_REQUEST, "bad_callback", Message::CallbackIncomplete)),
         CallbackError::UnknownAttempt(_) | CallbackError::ReturnedBefore => {
-            row(StatusCode::BAD_REQUEST, "unknown_login_attempt", Message::AttemptUnknown)
+            begins_again(row(StatusCode::BAD_REQUEST, "unknown_login_attempt", Message::AttemptUnknown))
         }
-        CallbackError::Issuer => row(StatusCode::FORBIDDEN, "wrong_issuer", Message::WrongIssuer),
-        CallbackError::Declined => row(StatusCode::FORBIDDEN, "login_declined", Message::LoginDeclined),
-        CallbackError::Refused { .. } => row(StatusCode::BAD_GATEWAY, "login_refused", Message::LoginRefused),
-        CallbackError::Busy => {
-            Row { retry_after: Some(SOON), ..row(StatusCode::SERVICE_UNAVAILABLE, "login_busy", Message::LoginBusy) }
-        }
-        CallbackError::Provider(error) => match error.asks_to_wait() {
+        CallbackError::NoCookies => begins_again(row(StatusCode::BAD_REQUEST, "sign_in_not_kept", Message::SignInNotKept)),
+        CallbackError::Issuer => begins_again(row(StatusCode::FORBIDDEN, "wrong_issuer", Message::WrongIssuer)),
+        CallbackError::Declined => begins_again(row(StatusCode::FORBIDDEN, "login_declined", Message::LoginDeclined)),
+        CallbackError::Refused { .. } => begins_again(row(StatusCode::BAD_GATEWAY, "login_refused", Message::LoginRefused)),
+        CallbackError::Busy => comes_again(SOON, row(StatusCode::SERVICE_UNAVAILABLE, "login_busy", Message::LoginBusy)),
+        CallbackError::Provider(error) => begins_again(match error.asks_to_wait() {
             Some(wait) => {
                 Row { retry_after: Some(wait), ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_busy", Message::ProviderBusy) }
             }
             None => provider_row(error, row),
-        },
+        }),
         CallbackError::Denied(denied, _) => denied_row(*denied, row),
-        CallbackError::Store(_) => row(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Message::LoginUnsaved),
+        CallbackError::Store(_) => {
+            comes_again(SOON, row(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Message::LoginUnsaved))
+        }
     }
 }
 

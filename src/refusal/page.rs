@@ -1,17 +1,20 @@
 //! The page that a person sees of a refusal.
 
-use http::{Method, Response, StatusCode, header};
+use std::borrow::Cow;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded::byte_serialize;
 
 use super::{
     Refusal,
     links::Links,
-    response::{Popups, html, sandboxed},
+    response::{Popups, document, html, sandboxed},
     row::{Offer, Row},
 };
 use crate::{
     exchange::{MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
-    pages::{Action, Look, Message, Page, Text},
+    language::Language,
+    pages::{self, Action, Look, Message, Page, Text},
     sign_in::CallbackError,
 };
 
@@ -22,6 +25,9 @@ impl Refusal {
         let look = links.own.look(exchange);
         if exchange.is_in_frame && matches!(self, Self::SignInNeeded(_)) && exchange.method == Method::GET {
             return in_frame(row.status, row.error, links, &look);
+        }
+        if matches!(self, Self::Unreadable(_)) {
+            return in_every_language(row, &look);
         }
         if row.offers == Offer::OwnWindow {
             return in_own_window(row, links, &look);
@@ -37,6 +43,7 @@ impl Refusal {
             Offer::OtherProvider => (links.sign_in(false), look.text(Text::SignInThere)),
             Offer::TryAgain if tries_again => (again, look.text(Text::TryAgain)),
             Offer::LoadAgain => (again, look.text(Text::LoadAgain)),
+            Offer::FrontPage => front_page(links, &look),
             Offer::TryAgain | Offer::OwnWindow | Offer::Nothing => Default::default(),
         };
         let action = if href.is_empty() { Action::None } else { Action::Link { href: &href, label: &label } };
@@ -50,7 +57,9 @@ impl Refusal {
             byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
         );
         let again = reloads.then(|| (auto_retry_delay(exchange.auto_retries), by_itself.as_str()));
-        html(&Page { title, text: &text, action, again, look: &look }, row.status, row.error)
+        let mut response = html(&Page { title, text: &text, action, again, look: &look }, row.status, row.error);
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, look.branding.links_policy().clone());
+        response
     }
 
     /// What the page says besides the row's text.
@@ -58,6 +67,10 @@ impl Refusal {
         let mut more = Vec::new();
         if let Self::Denied(_, Some(account)) = self {
             more.push(look.text(Text::SignedInAs(account)).into_owned());
+        }
+        // No session was made.
+        if let Self::Callback(CallbackError::Denied(_, account)) = self {
+            more.push(look.text(Text::KnownAs(account)).into_owned());
         }
         if let Self::Denied(denied, _) | Self::Callback(CallbackError::Denied(denied, _)) = self
             && denied.is_about_the_user()
@@ -93,6 +106,15 @@ fn known(code: &str) -> Option<(&'static str, Text<'static>)> {
     })
 }
 
+/// The page from which somebody goes on who has come to none, unless it is this one.
+fn front_page<'a>(links: &Links<'_>, look: &Look<'a>) -> (String, Cow<'a, str>) {
+    let (path, label) = match look.branding.brand.has_portal {
+        true => (format!("{}/", links.own.prefix), Text::Apps),
+        false => ("/".to_owned(), Text::FrontPage),
+    };
+    if links.exchange.raw_path() == path { Default::default() } else { (path, look.text(label)) }
+}
+
 /// The page within a frame, in which providers show no login: it opens one in a new window. It can be framed by anybody, as all that
 /// it does is what a link of anybody's does.
 fn in_frame(status: StatusCode, mark: &'static str, links: &Links<'_>, look: &Look<'_>) -> Response<axum::body::Body> {
@@ -113,4 +135,14 @@ fn in_own_window(row: &Row, links: &Links<'_>, look: &Look<'_>) -> Response<axum
     let (open, front) = (look.text(Text::OpenInNewWindow), look.text(Text::FrontPage));
     let action = Action::NewWindow { opens: (&again, &open), then: ("/", &front) };
     sandboxed(html(&Page { title, text, action, again: None, look }, row.status, row.error), Popups::Sandboxed)
+}
+
+/// The page of a request of which nothing is known, not even what its user reads.
+fn in_every_language(row: &Row, look: &Look<'_>) -> Response<axum::body::Body> {
+    let mut response = document(pages::in_every_language(row.message, look), look, row.status, row.error);
+    let all = Language::ALL.map(Language::tag).join(", ");
+    if let Ok(all) = HeaderValue::try_from(all) {
+        response.headers_mut().insert(header::CONTENT_LANGUAGE, all);
+    }
+    response
 }

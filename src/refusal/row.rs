@@ -31,6 +31,8 @@ pub(super) enum Offer {
     TryAgain,
     /// Open the page in a window of its own.
     OwnWindow,
+    /// Go to the apps, or to the front page.
+    FrontPage,
     /// Load the page of a form once more, which is at the address that the form was sent to.
     LoadAgain,
 }

@@ -32,9 +32,9 @@ impl Refusal {
             Self::Misdirected => row(StatusCode::MISDIRECTED_REQUEST, "misdirected_request", Message::Misdirected),
             Self::RedirectToAccessUrl => row(StatusCode::PERMANENT_REDIRECT, "elsewhere", Message::Elsewhere),
             Self::MethodNotAllowed => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Message::MethodNotAllowed),
-            Self::NoSuchPage => row(StatusCode::NOT_FOUND, "not_found", Message::NotFound),
+            Self::NoSuchPage => Row { offers: Offer::FrontPage, ..row(StatusCode::NOT_FOUND, "not_found", Message::NotFound) },
             Self::SignIn(_, _) => row(StatusCode::SEE_OTHER, "sign_in", Message::SignIn),
-            Self::SignInNeeded(_) | Self::TokenNeeded(_) => {
+            Self::SignInNeeded(_) | Self::TokenNeeded(_) | Self::Upstream(ForwardError::SessionEnded) => {
                 Row { offers: Offer::SignIn, ..row(StatusCode::UNAUTHORIZED, "sign_in_required", Message::SignIn) }
             }
             Self::SignInDoesNotLast(_) => {
@@ -88,19 +88,14 @@ impl Refusal {
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", Message::ProviderUnavailable)
             },
-            Self::Callback(CallbackError::Busy) => Row { offers: Offer::TryAgain, ..callback_row(&CallbackError::Busy, row) },
-            Self::Callback(error) => Row { offers: Offer::SignIn, ..callback_row(error, row) },
+            Self::Callback(error) => callback_row(error, row),
             Self::Upstream(ForwardError::Unreachable(_)) => Row {
                 retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::BAD_GATEWAY, "upstream_unreachable", Message::UpstreamUnreachable)
             },
             Self::Upstream(
-                ForwardError::Broken(_)
-                | ForwardError::Reset(_)
-                | ForwardError::UnexpectedUpgrade
-                | ForwardError::NoUpstream
-                | ForwardError::SessionEnded,
+                ForwardError::Broken(_) | ForwardError::Reset(_) | ForwardError::UnexpectedUpgrade | ForwardError::NoUpstream,
             ) => Row { offers: Offer::TryAgain, ..row(StatusCode::BAD_GATEWAY, "upstream_broken", Message::UpstreamBroken) },
             Self::Upstream(ForwardError::Incomplete(_)) => {
                 row(StatusCode::REQUEST_TIMEOUT, "request_incomplete", Message::RequestIncomplete)
@@ -127,7 +122,7 @@ impl Refusal {
             | Self::SignInDoesNotLast(reason)
             | Self::SignInNotKept(reason)
             | Self::AccessWithdrawn(reason) => Some(reason.as_str()),
-            Self::Denied(denied, _) => Some(denied.as_str()),
+            Self::Denied(denied, _) | Self::Callback(CallbackError::Denied(denied, _)) => Some(denied.as_str()),
             Self::BadRequest(_)
             | Self::Unreadable(_)
             | Self::HeadTooLarge

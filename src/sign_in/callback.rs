@@ -45,9 +45,12 @@ impl SignIn {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
-            Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_) | CallbackError::ReturnedBefore) => {
-                "unknown_attempt"
-            }
+            Err(
+                CallbackError::Parameters(_)
+                | CallbackError::UnknownAttempt(_)
+                | CallbackError::NoCookies
+                | CallbackError::ReturnedBefore,
+            ) => "unknown_attempt",
             Err(CallbackError::Issuer | CallbackError::Refused { .. }) => "refused",
             Err(CallbackError::Busy) => "busy",
             Err(CallbackError::Declined) => "declined",

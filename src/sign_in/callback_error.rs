@@ -11,6 +11,9 @@ pub enum CallbackError {
     /// This browser has no attempt with this `state`, or the attempt has expired.
     #[error("the login attempt is not known to this browser: {0}")]
     UnknownAttempt(&'static str),
+    /// The attempt is the second of a browser that has brought no cookie back either time.
+    #[error("the browser keeps no cookies: it has come back with none, twice")]
+    NoCookies,
     /// The attempt has come back before, and counts once.
     #[error("the login attempt has returned before")]
     ReturnedBefore,
@@ -53,6 +56,7 @@ impl CallbackError {
             Self::Refused { code, .. } => !PROVIDER_FAILS.contains(&code.as_str()),
             Self::Parameters(_)
             | Self::UnknownAttempt(_)
+            | Self::NoCookies
             | Self::ReturnedBefore
             | Self::Issuer
             | Self::Provider(_)

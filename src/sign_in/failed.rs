@@ -33,6 +33,7 @@ impl CallbackError {
             Self::UnknownAttempt(_) | Self::ReturnedBefore => true,
             Self::Provider(error) => error.may_pass() && error.asks_to_wait().is_none(),
             Self::Parameters(_)
+            | Self::NoCookies
             | Self::Issuer
             | Self::Refused { .. }
             | Self::Declined

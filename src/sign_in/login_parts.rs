@@ -73,13 +73,18 @@ impl LoginParts {
     /// Returns this browser's binding of an attempt that has not expired. Without the binding the code is not used, which
     /// prevents login CSRF and session fixation.
     pub(super) fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
-        let binding = attempt
-            .binding_in(&self.cookies, headers)
-            .ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
-        if self.clock.now() >= attempt.at().plus(attempt::LIFE) {
-            return Err(CallbackError::UnknownAttempt("it is too old"));
+        let is_alive = self.clock.now() < attempt.at().plus(attempt::LIFE);
+        match attempt.binding_in(&self.cookies, headers) {
+            Some(binding) if is_alive => Ok(binding),
+            Some(_) => Err(CallbackError::UnknownAttempt("it is too old")),
+            // The first time it may have begun in another browser; the second began in this one a moment ago.
+            None if is_alive && attempt.is_second() && self.has_no_cookie_of_a_login(headers) => Err(CallbackError::NoCookies),
+            None => Err(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another")),
         }
-        Ok(binding)
+    }
+
+    fn has_no_cookie_of_a_login(&self, headers: &HeaderMap) -> bool {
+        self.cookies.accepted_bindings(headers).next().is_none() && self.cookies.session_value(headers).is_none()
     }
 
     /// Consumes an attempt: it is accepted once, on any replica.
@@ -125,6 +130,11 @@ impl LoginParts {
     /// Whether this browser has a session that needs no new grant.
     pub(super) async fn has_live_session(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
         Ok(self.current_session(headers).await?.is_some_and(|(_, grant)| self.is_alive(&grant)))
+    }
+
+    /// Whether this browser has a session, or may have one while the store cannot be asked.
+    pub async fn may_have_session(&self, headers: &HeaderMap) -> bool {
+        self.current_session(headers).await.map_or(true, |current| current.is_some_and(|(_, grant)| grant.ended.is_none()))
     }
 
     /// Returns this browser's session, if it is within its limits, and its grant.

@@ -174,6 +174,7 @@ impl SignIn {
             | CallbackError::Issuer
             | CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
+            | CallbackError::NoCookies
             | CallbackError::ReturnedBefore
             | CallbackError::Busy
             | CallbackError::Provider(_) => Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?),

@@ -53,6 +53,9 @@ async fn no_other_origin_keeps_a_session_alive_whatever_it_may_ask_of_apps() {
     assert_eq!(refresh(&visitor, &OWN).await, StatusCode::OK);
     assert_eq!(visitor.fetch("/oauth2/refresh").await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refresh(&world.visitor(), &OWN).await, StatusCode::UNAUTHORIZED);
+    let foreign = [("origin", "https://evil.test"), ("sec-fetch-site", "cross-site"), ("accept", "text/html")];
+    let told = world.visitor().send(Method::POST, "/oauth2/refresh", &foreign, "").await.text();
+    assert!(told.contains("Nothing was changed") && !told.contains("still signed in"), "nobody is: {told}");
 }
 
 #[tokio::test]
@@ -71,6 +74,8 @@ async fn the_script_is_for_everybody_and_a_login_may_end_at_a_page_that_says_so(
     let landed = visitor.log_in(&world.idp, "/oauth2/start?rd=/oauth2/signed_in").await;
     assert_eq!(landed.as_str(), "https://app.test/oauth2/signed_in");
     assert!(visitor.get("/oauth2/signed_in").await.text().contains("Close this window"));
+    let stranger = world.visitor().get("/oauth2/signed_in").await;
+    assert_eq!(stranger.header("evergate-response"), "sign_in", "whose browser has kept no session is told nothing else");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ async fn each_denial_has_a_message_of_its_own() {
         let text = page.text();
         assert!(text.contains(words) && text.contains("/oauth2/start"), "{member}: {text}");
         let account = claims["email"].as_str().unwrap();
-        assert!(text.contains(&format!("signed in as {account}")), "{member}: {text}");
+        assert!(text.contains(&format!("The sign-in service knows you as {account}")), "{member}: {text}");
         let rest = text.replace(account, "");
         assert!(!rest.contains("example.com") && !rest.contains("staff"), "what would be allowed is nobody's business: {text}");
         texts.push(text);

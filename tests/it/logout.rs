@@ -184,6 +184,9 @@ async fn a_state_that_is_not_ours_leads_nowhere() {
         assert!(page.text().contains("You are signed out"), "{planted}");
     }
     let visitor = world.signed_in().await;
+    let page = visitor.get("/oauth2/signed_out").await;
+    assert_eq!((page.status, page.header("evergate-response")), (StatusCode::OK, "sign_out"), "who is signed in is asked");
+    assert!(!page.text().contains("You are signed out") && page.text().contains("method=\"post\""), "{}", page.text());
     let to_provider = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "rd=%2Fbye").await.location();
     let (_, state) = to_provider.query_pairs().find(|(name, _)| name == "state").unwrap();
     world.clock.advance(std::time::Duration::from_secs(3600));

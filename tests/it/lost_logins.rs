@@ -138,10 +138,23 @@ async fn a_browser_that_keeps_no_cookies_is_told_so_after_a_second_attempt() {
     let world = World::start().await;
     let login = world.idp.authorize(&world.visitor().get("/wanted").await.location()).await;
     let again = world.visitor().get(&path_of(&login)).await.location();
-    let refused = world.visitor().get(&path_of(&world.idp.authorize(&again).await)).await;
-    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::BAD_REQUEST, "unknown_login_attempt"));
+    let second = path_of(&world.idp.authorize(&again).await);
+    let refused = world.visitor().get(&second).await;
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::BAD_REQUEST, "sign_in_not_kept"));
+    assert!(refused.text().contains("cookies"), "{}", refused.text());
     assert!(refused.text().contains("/oauth2/start?rd=%2Fwanted"), "{}", refused.text());
+    let another = world.visitor();
+    another.get("/wanted").await.location();
+    assert_eq!(another.get(&second).await.header("evergate-response"), "unknown_login_attempt", "a browser that keeps some");
     assert_eq!(world.idp.calls(Endpoint::Code), 0);
+    let signed_in = world.signed_in().await;
+    assert_eq!(signed_in.get(&second).await.header("evergate-response"), "unknown_login_attempt", "one that keeps a session");
+    world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(
+        world.visitor().get(&second).await.header("evergate-response"),
+        "unknown_login_attempt",
+        "an old one says nothing"
+    );
 }
 
 #[tokio::test]
@@ -253,7 +266,8 @@ async fn a_wrong_account_is_no_dead_end() {
     let page = visitor.browse(&world.idp, "/wanted?a=b").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     let text = page.text();
-    assert!(text.contains("signed in as ann@example.com"), "{text}");
+    assert!(text.contains("The sign-in service knows you as ann@example.com."), "{text}");
+    assert!(!text.contains("signed in as"), "no session was made: {text}");
     let (_, rest) = text.split_once("class=\"button\" href=\"").unwrap();
     let button = rest.split('"').next().unwrap().replace("&amp;", "&");
     assert!(button.contains("another=true") && button.contains("rd=%2Fwanted%3Fa%3Db"), "{button}");

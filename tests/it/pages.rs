@@ -89,6 +89,23 @@ async fn pages_bear_what_the_administrator_sets() {
 }
 
 #[tokio::test]
+async fn who_has_come_to_no_page_goes_on_from_the_apps_or_the_front_page() {
+    let world = World::build()
+        .without("upstream_url")
+        .routes(|app| format!("[[route]]\npath = \"/wiki\"\nupstream = \"{app}\"\n"))
+        .start()
+        .await;
+    let nowhere = page(&world, "/oauth2/nowhere", &[]).await;
+    assert!(nowhere.text().contains("href=\"/\">To the front page<"), "{}", nowhere.text());
+    let front = page(&world, "/", &[]).await;
+    assert_eq!(front.status, StatusCode::NOT_FOUND);
+    assert!(!front.text().contains("href=\"/\""), "it leads to itself: {}", front.text());
+    let portal = World::build().set("portal_enable", "true").start().await;
+    let nowhere = page(&portal, "/oauth2/nowhere", &[]).await;
+    assert!(nowhere.text().contains("href=\"/oauth2/\">Your apps<"), "{}", nowhere.text());
+}
+
+#[tokio::test]
 async fn a_frame_without_a_session_opens_the_login_in_a_window_of_its_own() {
     let world = World::start().await;
     for dest in ["iframe", "frame"] {
@@ -103,7 +120,12 @@ async fn a_frame_without_a_session_opens_the_login_in_a_window_of_its_own() {
         );
         assert!(!framed.header("content-security-policy").contains("frame-ancestors"));
         let other = page(&world, "/oauth2/nowhere", &headers).await;
-        assert!(other.header("content-security-policy").contains("frame-ancestors 'none'"), "only the one page is for frames");
+        let policy = other.header("content-security-policy");
+        assert!(policy.contains("frame-ancestors 'self'"), "a page of links alone is for the app's own frames: {policy}");
+        for path in ["/oauth2/sign_out", "/oauth2/signed_out"] {
+            let other = page(&world, path, &headers).await;
+            assert!(other.header("content-security-policy").contains("frame-ancestors 'none'"), "{path} is for no frame");
+        }
     }
     let ours = World::build().set("additional_csp_policy", "frame-ancestors https://portal.test").start().await;
     let framed = page(&ours, "/", &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]).await;

@@ -183,6 +183,8 @@ async fn a_logout_everywhere_and_an_administrator_end_tokens_too() {
     let world = world().start().await;
     let (ann, script) = (world.signed_in().await, world.visitor());
     let first = token(&ann, "name=first").await;
+    let question = ann.get("/oauth2/sign_out?everywhere=true").await.text();
+    assert!(question.contains("all your access tokens end"), "{question}");
     sign_out(&ann, "/oauth2/sign_out?everywhere=true").await;
     assert_eq!(call(&script, "/api", &first).await.status, StatusCode::UNAUTHORIZED);
     let ann = world.signed_in().await;

@@ -328,3 +328,18 @@ async fn a_login_that_returns_while_the_store_is_away_waits_for_it() {
     assert_eq!((landed.status, landed.location().path()), (StatusCode::SEE_OTHER, "/page"));
     assert!(visitor.get("/page").await.is_upstreams());
 }
+
+#[tokio::test]
+async fn a_login_that_cannot_be_saved_is_told_as_that_and_completes_when_it_is_tried_again() {
+    let build = World::build().on(Kind::Postgres).timed(|timings| timings.login_store_wait = Duration::from_millis(100));
+    let world = build.start().await;
+    let visitor = world.visitor();
+    let callback = path_of(&world.idp.authorize(&visitor.get("/page").await.location()).await);
+    lose_store(&world).await;
+    let failed = visitor.get(&callback).await;
+    assert!(is_store_unavailable(&failed));
+    assert!(failed.text().contains("cannot keep your sign-in") && failed.text().contains(">Try again<"), "{}", failed.text());
+    find_store(&world);
+    eventually("the store is back", async || world.visitor().get("/oauth2/readyz").await.json()["store"] == "ok").await;
+    assert_eq!(visitor.get(&callback).await.location().path(), "/page");
+}

@@ -7,12 +7,15 @@ use crate::pages::{Message, Text};
 /// The title and the text of a page of one message.
 pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'static str) {
     match message {
-        Message::HeadTooLarge => ("Request too large", "The header of the request is larger than it may be."),
+        Message::HeadTooLarge => (
+            "Request too large",
+            "The header of the request is larger than it may be, mostly because of too many cookies. Delete this site's cookies, and try again.",
+        ),
         Message::TargetTooLong => ("Address too long", "The address is longer than it may be."),
         Message::BadRequest => ("Bad request", "The request is malformed."),
         Message::Misdirected => (
             "Wrong address",
-            "This service is not known by the address that was asked for. Its administrator sets the address with CODER_ACCESS_URL.",
+            "This service is not known by the address that was asked for. Check the address, or ask whoever runs this service. For administrators: CODER_ACCESS_URL sets it.",
         ),
         Message::Elsewhere => ("Elsewhere", "This service has another address."),
         Message::MethodNotAllowed => ("Method not allowed", "This method is not allowed here."),
@@ -44,7 +47,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         ),
         Message::SignInNotKept => (
             "Sign-in does not last",
-            "You signed in, and your browser did not keep it, or kept two of them. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
+            "You signed in, and your browser has not kept the cookie that says so, or has two different ones. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
         ),
         Message::NavigationRequired => ("Request refused", "This takes place in a page of its own, not within another."),
         Message::OwnWindow => (
@@ -97,7 +100,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         }
         Message::CrossOrigin => (
             "Request refused",
-            "A page of another site, or one that hides where it comes from (Referrer-Policy: no-referrer), sent this request, which may not be done here. Nothing was changed, and you are still signed in.",
+            "A page of another site, or one that hides where it comes from (Referrer-Policy: no-referrer), sent this request, which may not be done here. Nothing was changed, and nobody is signed out by that.",
         ),
         Message::Origin => ("Request refused", "Pages of the origin that sent this request may not use this service (CORS)."),
         Message::EmailNotVerified => (
@@ -146,13 +149,15 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::LoginDeclined => ("Sign-in declined", "The sign-in was declined. You can try again."),
         Message::LoginRefused => ("Sign-in failed", "The sign-in service reported an error."),
         Message::ProviderBusy => ("Just a moment", "The sign-in service is busy. Wait a little, then sign in."),
-        Message::LoginBusy => ("Just a moment", "Many people sign in right now. This page tries again by itself."),
+        Message::LoginBusy => ("Just a moment", "Many people are signing in right now. This page tries again by itself."),
         Message::ProviderFailed => ("Sign-in failed", "The sign-in service could not complete the sign-in. Please try again."),
         Message::IdentityRefused => ("Sign-in failed", "The sign-in service's answer could not be verified."),
         Message::ClaimsRefused => ("No access", "The sign-in service does not say who you are."),
         Message::SignedOut => ("Signed out", "You are signed out of this service."),
         Message::SignOut => ("Sign out?", "You will be signed out of this service."),
-        Message::SignOutEverywhere => ("Sign out?", "You will be signed out of this service in all your browsers."),
+        Message::SignOutEverywhere => {
+            ("Sign out?", "You will be signed out of this service in all your browsers, and all your access tokens end.")
+        }
         Message::NotSignedOut => (
             "Not signed out",
             "The service cannot end your session right now: you are not signed out yet. Please try again shortly.",
@@ -187,6 +192,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Help => "Help",
         Text::Request(id) => return format!("Request {id}").into(),
         Text::SignedInAs(account) => return format!("You are signed in as {account}.").into(),
+        Text::KnownAs(account) => return format!("The sign-in service knows you as {account}.").into(),
         Text::ProviderCode(code) => return format!("Its error code is {code}.").into(),
         Text::HintRequest => {
             "For administrators: the provider does not accept the request as it is; the log has what it says, and evergate check what is configured."
@@ -253,15 +259,16 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             "Your login has brought no refresh token (offline_access), so that the token would end with it."
         }
         Text::TerminalTitle => "Sign in a terminal?",
-        Text::TerminalAsks { name, user, left, routes } => {
+        Text::TerminalAsks { user, left, routes } => {
             let at = if routes.is_empty() { String::new() } else { format!(" at {}", routes.join(", ")) };
             return format!(
-                "“{name}” asks for an access token that acts as {user} for {}{at}. Allow it only if you have just run \
+                "A terminal asks for an access token that acts as {user} for {}{at}. Allow it only if you have just run \
                  evergate login yourself.",
                 days(left)
             )
             .into();
         }
+        Text::TerminalName => "It calls itself:",
         Text::Allow => "Allow",
         Text::DoNotAllow => "Do not allow",
     })

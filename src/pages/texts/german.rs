@@ -7,12 +7,15 @@ use crate::pages::{Message, Text};
 /// The title and the text of a page of one message.
 pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'static str) {
     match message {
-        Message::HeadTooLarge => ("Anfrage zu groß", "Die Kopfzeilen der Anfrage sind größer als erlaubt."),
+        Message::HeadTooLarge => (
+            "Anfrage zu groß",
+            "Die Kopfzeilen der Anfrage sind größer als erlaubt, meist wegen zu vieler Cookies. Löschen Sie die Cookies dieser Website, und versuchen Sie es noch einmal.",
+        ),
         Message::TargetTooLong => ("Adresse zu lang", "Die Adresse ist länger als erlaubt."),
         Message::BadRequest => ("Ungültige Anfrage", "Die Anfrage ist fehlerhaft."),
         Message::Misdirected => (
             "Falsche Adresse",
-            "Unter der aufgerufenen Adresse gibt es diesen Dienst nicht. Wer ihn verwaltet, legt die Adresse mit CODER_ACCESS_URL fest.",
+            "Unter der aufgerufenen Adresse gibt es diesen Dienst nicht. Prüfen Sie die Adresse, oder fragen Sie die Betreiber dieses Dienstes. Für die Verwaltung: CODER_ACCESS_URL legt sie fest.",
         ),
         Message::Elsewhere => ("Andere Adresse", "Dieser Dienst hat eine andere Adresse."),
         Message::MethodNotAllowed => ("Methode nicht erlaubt", "Diese Methode ist hier nicht erlaubt."),
@@ -44,10 +47,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         ),
         Message::SignInNotKept => (
             "Die Anmeldung hält nicht",
-            "Sie haben sich angemeldet, aber Ihr Browser hat die Anmeldung nicht behalten oder zwei davon behalten. Bitte löschen Sie die Cookies dieser Website, erlauben Sie ihr neue und melden Sie sich noch einmal an.",
+            "Sie haben sich angemeldet, aber Ihr Browser hat das Cookie dafür nicht gespeichert oder zwei verschiedene gespeichert. Bitte löschen Sie die Cookies dieser Website, erlauben Sie ihr neue und melden Sie sich noch einmal an.",
         ),
         Message::NavigationRequired => {
-            ("Anfrage abgelehnt", "Das geschieht in einer eigenen Seite, nicht innerhalb einer anderen.")
+            ("Anfrage abgelehnt", "Das geschieht auf einer eigenen Seite, nicht innerhalb einer anderen.")
         }
         Message::OwnWindow => (
             "In einem eigenen Fenster",
@@ -93,7 +96,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Die Anwendung läuft nicht",
             "Die Anwendung hinter diesem Gateway ist nicht erreichbar. Bitte versuchen Sie es gleich noch einmal.",
         ),
-        Message::UpstreamBroken => ("Die Anwendung ist gescheitert", "Die Anwendung hat abgebrochen, bevor sie geantwortet hat."),
+        Message::UpstreamBroken => ("Fehler in der Anwendung", "Die Anwendung hat abgebrochen, bevor sie geantwortet hat."),
         Message::UpstreamBusy => (
             "Die Anwendung ist ausgelastet",
             "Die Anwendung hinter diesem Gateway hat so viel zu tun, wie sie haben darf. Bitte versuchen Sie es gleich noch einmal.",
@@ -104,7 +107,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         }
         Message::CrossOrigin => (
             "Anfrage abgelehnt",
-            "Eine Seite einer anderen Website, oder eine, die ihre Herkunft verbirgt (Referrer-Policy: no-referrer), hat diese Anfrage gesendet, was hier nicht erlaubt ist. Nichts wurde geändert, und Sie sind weiterhin angemeldet.",
+            "Eine Seite einer anderen Website, oder eine, die ihre Herkunft verbirgt (Referrer-Policy: no-referrer), hat diese Anfrage gesendet, was hier nicht erlaubt ist. Nichts wurde geändert, und niemand wird dadurch abgemeldet.",
         ),
         Message::Origin => (
             "Anfrage abgelehnt",
@@ -174,14 +177,16 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::ClaimsRefused => ("Kein Zugang", "Der Anmeldedienst teilt nicht mit, wer Sie sind."),
         Message::SignedOut => ("Abgemeldet", "Sie sind von diesem Dienst abgemeldet."),
         Message::SignOut => ("Abmelden?", "Sie werden von diesem Dienst abgemeldet."),
-        Message::SignOutEverywhere => ("Abmelden?", "Sie werden in allen Ihren Browsern von diesem Dienst abgemeldet."),
+        Message::SignOutEverywhere => {
+            ("Abmelden?", "Sie werden in allen Ihren Browsern von diesem Dienst abgemeldet, und alle Ihre Zugriffstokens enden.")
+        }
         Message::NotSignedOut => (
             "Nicht abgemeldet",
             "Der Dienst kann Ihre Sitzung gerade nicht beenden: Sie sind noch nicht abgemeldet. Bitte versuchen Sie es gleich noch einmal.",
         ),
         Message::LoginDone => ("Sie sind angemeldet", "Schließen Sie dieses Fenster und machen Sie dort weiter, wo Sie waren."),
         Message::NewToken => {
-            ("Ihr neues Token", "Kopieren Sie es jetzt: Es wird nicht noch einmal angezeigt. Wer es hat, handelt als Sie.")
+            ("Ihr neues Token", "Kopieren Sie es jetzt: Es wird nicht noch einmal angezeigt. Wer es hat, handelt in Ihrem Namen.")
         }
         Message::TooManyTokens => (
             "Es wurde kein Token ausgestellt",
@@ -198,7 +203,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
     Cow::Borrowed(match *text {
         Text::SignIn => "Anmelden",
         Text::SessionEnded => "Sie sind abgemeldet.",
-        Text::SignInAgain => "Wieder anmelden",
+        Text::SignInAgain => "Erneut anmelden",
         Text::SignInAndGoBack => "Anmelden und zur Seite zurückgehen",
         Text::SignInInNewWindow => "In einem neuen Fenster anmelden",
         Text::OpenInNewWindow => "In einem neuen Fenster öffnen",
@@ -214,6 +219,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Help => "Hilfe",
         Text::Request(id) => return format!("Anfrage {id}").into(),
         Text::SignedInAs(account) => return format!("Sie sind angemeldet als {account}.").into(),
+        Text::KnownAs(account) => return format!("Der Anmeldedienst kennt Sie als {account}.").into(),
         Text::ProviderCode(code) => return format!("Der Fehlercode lautet {code}.").into(),
         Text::HintRequest => {
             "Für die Verwaltung: Der Anbieter nimmt die Anfrage so nicht an; was er dazu sagt, steht im Protokoll, und evergate check zeigt, was eingestellt ist."
@@ -222,7 +228,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             "Für die Verwaltung: Der Client darf den Authorization Code Flow nicht benutzen; erlauben Sie es dort, wo er registriert ist."
         }
         Text::HintScopes => "Für die Verwaltung: Der Anbieter gewährt einen Scope aus CODER_OIDC_SCOPES nicht.",
-        Text::HintProvider => "Für die Verwaltung: Der Anbieter selbst ist gescheitert; hier ist nichts zu ändern.",
+        Text::HintProvider => "Für die Verwaltung: Beim Anbieter selbst ist ein Fehler aufgetreten; hier ist nichts zu ändern.",
         Text::HintInteraction => {
             "Für die Verwaltung: Der Anbieter muss etwas fragen, was ihm verboten wurde; siehe CODER_OIDC_AUTH_URL_PARAMS."
         }
@@ -237,7 +243,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::TokensAreOf(user) => {
             return format!(
                 "Skripte, Terminals und Git melden sich damit als {user} an: als Bearer-Token oder als Passwort mit beliebigem \
-                 Benutzernamen. Wer eines hat, handelt als Sie."
+                 Benutzernamen. Wer eines hat, handelt in Ihrem Namen."
             )
             .into();
         }
@@ -252,7 +258,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             return format!("angemeldet vor {}{seen}", span(since)).into();
         }
         Text::SessionEnds { left, unused: true } => {
-            return format!("endet in {}, wenn nichts geschieht", span(left)).into();
+            return format!("endet ohne Benutzung in {}", span(left)).into();
         }
         Text::SessionEnds { left, unused: false } => return format!("endet in {}", span(left)).into(),
         Text::MoreTokens => "Es gibt weitere. Die Seite der Tokens hat sie.",
@@ -275,24 +281,25 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::TokenName => "Name",
         Text::TokenDays => "Tage",
         Text::MakeToken => "Token ausstellen",
-        Text::BackToTokens => "Zurück zu den Token",
+        Text::BackToTokens => "Zurück zu den Tokens",
         Text::NoTokenMade => "Es wurde kein Token ausgestellt",
         Text::TokenNameUnfit => "Ein Token braucht einen Namen von höchstens 64 Zeichen.",
         Text::TokenLifetimeUnfit => "Das Token würde länger gelten als erlaubt (CODER_MAX_TOKEN_LIFETIME) oder gar nicht.",
-        Text::TokenRouteUnfit => "Es gibt keine solche Route, die Token annimmt.",
+        Text::TokenRouteUnfit => "Es gibt keine solche Route, die Tokens annimmt.",
         Text::TokenNotRenewable => {
             "Ihre Anmeldung hat kein Refresh-Token gebracht (offline_access), sodass das Token mit ihr enden würde."
         }
         Text::TerminalTitle => "Ein Terminal anmelden?",
-        Text::TerminalAsks { name, user, left, routes } => {
+        Text::TerminalAsks { user, left, routes } => {
             let at = if routes.is_empty() { String::new() } else { format!(" unter {}", routes.join(", ")) };
             return format!(
-                "„{name}“ bittet um ein Zugriffstoken, das {} lang{at} als {user} handelt. Erlauben Sie es nur, wenn Sie gerade \
-                 selbst evergate login aufgerufen haben.",
+                "Ein Terminal bittet um ein Zugriffstoken, das {} lang{at} im Namen von {user} handelt. Erlauben Sie es nur, wenn Sie \
+                 gerade selbst evergate login aufgerufen haben.",
                 if left == 1 { "1 Tag".to_owned() } else { format!("{left} Tage") }
             )
             .into();
         }
+        Text::TerminalName => "Es nennt sich:",
         Text::Allow => "Erlauben",
         Text::DoNotAllow => "Nicht erlauben",
     })

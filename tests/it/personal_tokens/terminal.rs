@@ -25,7 +25,7 @@ async fn a_terminal_redeems_its_own_code_once_and_soon() {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
     let query = format!("name=laptop&days=2&code_challenge={challenge}&state=abc");
     let page = ann.get(&format!("/oauth2/terminal?{query}&port=4711")).await;
-    assert!(page.text().contains("“laptop”") && page.text().contains("ann@example.com"), "{}", page.text());
+    assert!(page.text().contains("<strong>laptop</strong>") && page.text().contains("ann@example.com"), "{}", page.text());
     let sent = submit(&ann, "/oauth2/terminal", &format!("{query}&port=4711")).await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER);
     let location = sent.location();
