@@ -13,7 +13,7 @@ use crate::{
     history::{Event, Kind},
     seal::KeyRing,
     secret::{Secret, hex, sha256},
-    session::{PersonalToken, Session, SessionHash, TokenScope},
+    session::{FORM_LIFE, PersonalToken, Session, SessionHash, TokenScope},
     sign_out::{LogoutInitiator, SignOut},
     store::{NewToken, Store, StoreError, TokenSaved},
 };
@@ -82,7 +82,10 @@ pub enum NotMade {
     /// The user has too many.
     #[error("its user has {MOST} already")]
     TooMany,
-    /// A terminal's code is not ours, too old, was redeemed before, or was asked for by another terminal.
+    /// The same form, or the same code of a terminal, has made one.
+    #[error("one was made by it before")]
+    Repeated,
+    /// A terminal's code is not ours, too old, or was asked for by another terminal.
     #[error("the code of the terminal is not to be redeemed: {0}")]
     Code(&'static str),
     /// The store failed.
@@ -126,12 +129,14 @@ impl PersonalTokens {
         !self.routes.is_empty() || self.administration
     }
 
-    /// Makes a token of the user of this session and its grant.
+    /// Makes a token of the user of this session and its grant, once for a `form`, however often a browser sends that: its seal is another
+    /// one each time that the page is shown.
     ///
     /// # Errors
     /// [`NotMade`].
-    pub async fn make(&self, made_from: &Session, grant: &Grant, wanted: &Wanted) -> Result<Made, NotMade> {
-        self.save(made_from.hash, wanted, Some(grant), None).await
+    pub async fn make(&self, made_from: &Session, grant: &Grant, wanted: &Wanted, form: &[u8]) -> Result<Made, NotMade> {
+        let once = (sha256(&[b"token form", form].concat()), self.clock.now().plus(FORM_LIFE));
+        self.save(made_from.hash, wanted, Some(grant), once).await
     }
 
     /// The tokens of a grant's user, the newest first; those of one `site`, if it is a session of that alone that asks.
@@ -197,11 +202,11 @@ impl PersonalTokens {
         made_from: SessionHash,
         wanted: &Wanted,
         grant: Option<&Grant>,
-        once: Option<([u8; 32], Timestamp)>,
+        once: ([u8; 32], Timestamp),
     ) -> Result<Made, NotMade> {
         let (text, hash) = PersonalToken::fresh();
         let (token, at) = (self.checked(wanted)?, self.clock.now());
-        let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once };
+        let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once: Some(once) };
         match self.store.save_token(&new).await? {
             TokenSaved::Saved(id) => {
                 if let Some(grant) = grant {
@@ -215,7 +220,7 @@ impl PersonalTokens {
             TokenSaved::SessionEnded => Err(NotMade::SessionEnded),
             TokenSaved::NotRenewable => Err(NotMade::Unfit(Unfit::NotRenewable)),
             TokenSaved::TooMany => Err(NotMade::TooMany),
-            TokenSaved::Repeated => Err(NotMade::Code("it was redeemed before")),
+            TokenSaved::Repeated => Err(NotMade::Repeated),
         }
     }
 }

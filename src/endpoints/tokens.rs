@@ -57,8 +57,13 @@ impl Endpoints {
         if let Err(error) = self.check_offered(&admitted, &wanted) {
             return Ok(self.not_made(call, error)?);
         }
-        let made = match tokens.make(admitted.session(), grant, &wanted).await {
+        let made = match tokens.make(admitted.session(), grant, &wanted, &form).await {
             Ok(made) => made,
+            // The page that told it was loaded again. It is told once, and stands in the list.
+            Err(NotMade::Repeated) => {
+                let location = call.exchange.site.at(&self.tokens_href());
+                return Ok(redirect(&Redirect::to(location), "token_made_before"));
+            }
             Err(error) => return Ok(self.not_made(call, error)?),
         };
         let (href, look) = (self.tokens_href(), self.look(call));
@@ -118,6 +123,7 @@ impl Endpoints {
             NotMade::SessionEnded => Refusal::SignInNeeded(SignInReason::UnknownSession),
             NotMade::Unfit(why) => Refusal::BadRequest(why.as_str()),
             NotMade::Code(why) => Refusal::BadRequest(why),
+            NotMade::Repeated => Refusal::BadRequest("it was redeemed before"),
             NotMade::TooMany => Refusal::BadRequest("the user has too many tokens"),
         })?;
         let body = json!({
@@ -215,6 +221,7 @@ impl Endpoints {
             NotMade::Store(error) => return Err(error.into()),
             NotMade::SessionEnded => return Err(Refusal::SignInNeeded(SignInReason::UnknownSession)),
             NotMade::Code(why) => return Err(Refusal::BadRequest(why)),
+            NotMade::Repeated => return Err(Refusal::FormExpired),
             NotMade::Unfit(Unfit::Name) => unfit(Text::TokenNameUnfit),
             NotMade::Unfit(Unfit::Lifetime) => unfit(Text::TokenLifetimeUnfit),
             NotMade::Unfit(Unfit::Route) => unfit(Text::TokenRouteUnfit),

@@ -120,7 +120,7 @@ impl PersonalTokens {
         let grant = self.grant_of(made_from).await?;
         // Its token may have been ended meanwhile, and must not come back.
         let once = (sha256(&[b"terminal code", code.nonce.as_bytes()].concat()), Timestamp(code.at).plus(LIFE));
-        self.save(made_from, &wanted, grant.as_ref(), Some(once)).await
+        self.save(made_from, &wanted, grant.as_ref(), once).await
     }
 
     /// Whose token it is becomes part of the history.

@@ -33,8 +33,8 @@ impl SealedForm {
     }
 }
 
-/// How long a page may stand open.
-const LIFE: Duration = Duration::from_secs(3600);
+/// How long a page with such a form may stand open.
+pub const LIFE: Duration = Duration::from_secs(3600);
 
 #[derive(Serialize, Deserialize)]
 struct FormSeal {

@@ -131,6 +131,24 @@ async fn a_user_makes_a_token_sees_it_once_uses_it_as_bearer_or_password_and_end
 }
 
 #[tokio::test]
+async fn who_loads_the_page_of_a_new_token_again_gets_no_second_one() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).start().await;
+        let ann = world.signed_in().await;
+        let seal = seal_of(&ann.get("/oauth2/tokens").await.text());
+        let made = async |name: &str| send(&ann, "/oauth2/tokens", &format!("name={name}&days=7&seal={seal}"), &OWN_PAGE).await;
+        assert_eq!(made("too-long-a-name".repeat(5).as_str()).await.status, StatusCode::BAD_REQUEST);
+        assert!(made("backup").await.text().contains("<code>evg_"));
+        let again = made("backup").await;
+        assert_eq!((again.status, again.location().path()), (StatusCode::SEE_OTHER, "/oauth2/tokens"), "{kind:?}");
+        assert!(made("other").await.text().contains("<code>evg_"), "who goes back and names another one gets it");
+        let page = ann.get("/oauth2/tokens").await.text();
+        assert_eq!((page.matches(">backup<").count(), page.matches(">other<").count()), (1, 1), "{page}");
+        assert!(submit(&ann, "/oauth2/tokens", "name=backup&days=7").await.text().contains("<code>evg_"), "a new page may");
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_limited_in_time_and_to_its_routes_and_not_by_the_limits_of_browsers() {
     let world = world().set("session_duration", "1h").set("session_max_duration", "2h").start().await;
     let (ann, script) = (world.signed_in().await, world.visitor());
