@@ -17,7 +17,9 @@ use crate::{
 
 pub use shown::Shown;
 
-use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ignoring_case};
+use interpretations::{
+    all_interpretations, all_interpretations_behind_prefix, decoded_texts, has_script_or_plus, strip_prefix_ignoring_case,
+};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -89,6 +91,8 @@ pub struct Routes {
     all: Vec<Route>,
     /// Whether a prefix has letters that an upstream may not tell from those in lower case.
     has_upper_case: bool,
+    /// The length of the longest prefix, beyond which nothing tells one route from another but the slash behind it.
+    longest_prefix: usize,
 }
 
 /// The path under which protected resource metadata are (RFC 9728 section 3.1); a route's prefix follows.
@@ -122,7 +126,8 @@ impl Routes {
         };
         routes.sort_by_key(|route| (breadth(route), Reverse(route.prefix.len())));
         let has_upper_case = routes.iter().any(|route| route.prefix.contains(|letter: char| letter.is_ascii_uppercase()));
-        Self { all: routes, has_upper_case }
+        let longest_prefix = routes.iter().map(|route| route.prefix.len()).max().unwrap_or(0);
+        Self { all: routes, has_upper_case, longest_prefix }
     }
 
     /// Has routes whose headers are those of a route of `before` share them with it, so that what was rendered for a user is used
@@ -140,22 +145,32 @@ impl Routes {
     /// # Errors
     /// [`NoRoute`].
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
-        let mut others = alternatives(path).ok_or(NoRoute::Ambiguous)?;
+        let texts = decoded_texts(path).ok_or(NoRoute::Ambiguous)?;
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
         if self.all.len() == 1 {
             return Ok(route);
         }
-        let as_sent = self.has_upper_case.then_some(path);
-        let rest = path.get(route.prefix.len()..).unwrap_or_default();
-        let behind = alternatives_behind_prefix(rest).ok_or(NoRoute::Ambiguous)?;
-        others.extend(behind.into_iter().map(|rest| route.prefix.clone() + &rest));
+        let limit = self.longest_prefix + 1;
         let leads_to_route = |interpretation: &str| {
             let found = self.longest(host, |prefix| strip_prefix_ignoring_case(interpretation, prefix));
             // The same route, not one with the same rule: between two interpretations lie others, which lead no deeper than either
             // and could lead to a third.
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
-        if others.iter().map(String::as_str).chain(as_sent).all(leads_to_route) { Ok(route) } else { Err(NoRoute::Ambiguous) }
+        if self.has_upper_case && !leads_to_route(path) {
+            return Err(NoRoute::Ambiguous);
+        }
+        let leads_to_route_behind_prefix =
+            |rest: &str| all_interpretations_behind_prefix(rest, limit, |rest| leads_to_route(&[&route.prefix, rest].concat()));
+        let rest = path.get(route.prefix.len()..).unwrap_or_default();
+        let leads_to_it = if texts.is_empty() {
+            !has_script_or_plus(rest, limit) || leads_to_route_behind_prefix(rest)
+        } else {
+            let behind = decoded_texts(rest).ok_or(NoRoute::Ambiguous)?;
+            texts.iter().all(|text| all_interpretations(text, limit, leads_to_route))
+                && behind.iter().map(String::as_str).chain([rest]).all(leads_to_route_behind_prefix)
+        };
+        if leads_to_it { Ok(route) } else { Err(NoRoute::Ambiguous) }
     }
 
     /// The route that takes tokens of the provider and whose protected resource metadata are asked for by this path.

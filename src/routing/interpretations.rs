@@ -1,56 +1,74 @@
 //! How servers interpret a path. They differ in what they decode, merge, cut and resolve; a path that a proxy and an upstream
 //! interpret differently goes around the proxy's rules (path confusion).
+//!
+//! Whoever sends requests chooses how much there is to interpret, before anybody is authenticated. A path is therefore decoded a few
+//! times as a whole, and no more of an interpretation is made than tells which route it leads to.
 
-use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
 
 /// How often a path is decoded at most; what is still encoded then, no server decodes.
 const MAX_DECODINGS: usize = 3;
+/// The longest path with an escape in it that is decoded, in bytes. Many servers take no longer request line than 8 KiB.
+const MAX_ESCAPED: usize = 4096;
 
-/// The ways in which some server would interpret a path, other than as it is. Upper and lower case are not told apart.
+/// What servers decode a path to, as it is and decoded once or more often; nothing if no server interprets it otherwise than as it is.
+/// Upper and lower case are not told apart.
 ///
 /// `None` for a path that no server should be asked for: one with dot segments however they are written (`..`, `%2e%2e`, `..%2f`,
-/// `..\`, `..;x`, `..%20`), with a control character, a backslash, or a `%` without two digits.
-pub fn alternatives(path: &str) -> Option<Vec<String>> {
+/// `..\`, `..;x`, `..%20`), with a control character, a backslash, a `%` without two digits, or with escapes and more than 4 KiB.
+pub fn decoded_texts(path: &str) -> Option<Vec<String>> {
     let may_differ = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || byte.is_ascii_uppercase() || !byte.is_ascii_graphic();
     let is_plain = !path.as_bytes().iter().any(may_differ);
     if is_plain && !path.contains("//") && !path.contains("/.") && !path.contains("./") && !path.ends_with('.') {
         return Some(Vec::new());
     }
-    if path.contains('\\') || !has_valid_escapes(path) {
+    if path.contains('\\') || !has_valid_escapes(path) || path.len() > MAX_ESCAPED && path.contains('%') {
         return None;
     }
-    let mut others = Vec::new();
-    let mut decoded = Cow::Borrowed(path.as_bytes());
+    let mut texts = Vec::new();
+    let mut decoded = path.as_bytes().to_vec();
     for _ in 0..=MAX_DECODINGS {
-        for text in decode_text(&decoded) {
-            if has_forbidden_segments(&text) {
-                return None;
-            }
-            interpret(&text, &mut others);
-        }
-        let further = decode(&decoded);
-        if further == *decoded {
+        texts.extend(decode_text(&decoded));
+        if !decoded.contains(&b'%') {
             break;
         }
-        decoded = Cow::Owned(further);
+        let further = decode(&decoded);
+        if further == decoded {
+            break;
+        }
+        decoded = further;
     }
-    others.sort_unstable();
-    others.dedup();
-    Some(others)
+    (!texts.iter().any(|text| has_forbidden_segments(text))).then_some(texts)
 }
 
-/// The ways to interpret what is behind a route's prefix, which is all that an upstream sees where the prefix is taken off.
+/// Whether all interpretations of a decoded text hold, of which no more than about `limit` bytes are looked at: whole or cut at what
+/// would begin a query or a fragment, with what begins like a host or without it, as it is or resolved.
+pub fn all_interpretations(text: &str, limit: usize, mut holds: impl FnMut(&str) -> bool) -> bool {
+    beginnings(text).all(|path| holds(head(path, limit)) && holds(&resolve(path, limit)))
+}
+
+/// The same of what is behind a route's prefix, which is all that an upstream sees where the prefix is taken off.
 ///
-/// Two belong here alone, because a prefix with a script's name or a plus means just that: a script's name may be left out, as CGI
-/// does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
-pub fn alternatives_behind_prefix(rest: &str) -> Option<Vec<String>> {
-    let mut others = alternatives(rest)?;
-    if rest.contains('+') {
-        others.extend(alternatives(&rest.replace('+', " "))?);
+/// Two more ways belong here alone, because a prefix with a script's name or a plus means just that: a script's name may be left out, as
+/// CGI does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
+pub fn all_interpretations_behind_prefix(text: &str, limit: usize, mut holds: impl FnMut(&str) -> bool) -> bool {
+    let mut holds_of = |text: &str| {
+        all_interpretations(text, limit, &mut holds)
+            && beginnings(text).all(|path| {
+                without_script(path, limit).is_none_or(|rest| holds(&rest))
+                    && resolve_without_script(path, limit).is_none_or(|rest| holds(&rest))
+            })
+    };
+    if !text.contains('+') {
+        return holds_of(text);
     }
-    let without_script: Vec<_> = others.iter().map(String::as_str).chain([rest]).filter_map(without_script).collect();
-    others.extend(without_script);
-    Some(others)
+    let spaced = text.replace('+', " ");
+    !has_forbidden_segments(&spaced) && holds_of(text) && holds_of(&spaced)
+}
+
+/// Whether what is behind a prefix is interpreted otherwise than as it is though nothing of it is decoded.
+pub fn has_script_or_plus(rest: &str, limit: usize) -> bool {
+    rest.contains('+') || without_script(rest, limit).is_some()
 }
 
 /// The rest of a path behind a prefix, which is compared without regard to case.
@@ -83,37 +101,61 @@ fn decode_text(bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-/// Decodes overlong UTF-8: two bytes that encode one ASCII character, which no encoder writes, are that character.
+/// Decodes overlong UTF-8: several bytes that encode one ASCII character, which no encoder writes, are that character.
 fn decode_overlong(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
         rest = after;
-        match (first, after.first()) {
-            (0xC0 | 0xC1, Some(second)) if second & 0xC0 == 0x80 => {
-                plain.push((first & 1) << 6 | second & 0x3F);
-                rest = after.get(1..).unwrap_or_default();
+        // The byte that has the highest bit of the character, and how many follow in which there is nothing.
+        let (high, nothing) = match first {
+            0xC0 | 0xC1 => (Some(*first), 0),
+            0xE0 => (after.first().copied(), 1),
+            0xF0 => (after.get(1).copied(), 2),
+            0xF8 => (after.get(2).copied(), 3),
+            0xFC => (after.get(3).copied(), 4),
+            _ => (None, 0),
+        };
+        let is_empty =
+            after.iter().take(nothing).enumerate().all(|(at, byte)| *byte == 0x80 || at + 1 == nothing && *byte == 0x81);
+        match (high, after.get(nothing)) {
+            (Some(high), Some(last)) if is_empty && last & 0xC0 == 0x80 => {
+                plain.push((high & 1) << 6 | last & 0x3F);
+                rest = after.get(nothing + 1..).unwrap_or_default();
             }
-            (byte, _) => plain.push(*byte),
+            _ => plain.push(*first),
         }
     }
     plain
 }
 
-/// Folds letters to those of ASCII: those of full width, and those that are ASCII in another case (`ı`, `ſ`, `ﬁ`).
+/// Folds letters to those of ASCII: those of other forms (Unicode's compatibility forms: full width, `‥`, `ⓐ`), signs that look like a
+/// slash or a backslash, and those that are ASCII in another case (`ı`, `ſ`, `ﬁ`).
 fn fold_to_ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match u32::from(letter) {
             0..0x80 => out.push(letter),
-            wide @ 0xFF01..=0xFF5E => out.push(char::from_u32(wide - 0xFF01 + 0x21).unwrap_or(letter)),
             // In lower case it has a second dot for most, but not for all.
             0x130 => out.push('i'),
-            _ if letter.to_uppercase().all(|upper| upper.is_ascii()) => out.extend(letter.to_uppercase()),
-            _ => out.extend(letter.to_lowercase()),
+            0x2044 | 0x2215 | 0x29F8 => out.push('/'),
+            0x2216 | 0x29F5 => out.push('\\'),
+            // Where the forms of what ASCII has are.
+            0x2000..0x2C00 | 0xFB00..=0xFFFF | 0x1D400..0x1F300 => letter.nfkc().for_each(|letter| fold_case(letter, &mut out)),
+            _ => fold_case(letter, &mut out),
         }
     }
     out
+}
+
+fn fold_case(letter: char, out: &mut String) {
+    if letter.is_ascii() {
+        out.push(letter);
+    } else if letter.to_uppercase().all(|upper| upper.is_ascii()) {
+        out.extend(letter.to_uppercase());
+    } else {
+        out.extend(letter.to_lowercase());
+    }
 }
 
 /// What some servers take off the ends: blanks, and what is one to JavaScript or was one in older versions of Unicode.
@@ -152,14 +194,16 @@ fn decode(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Adds the ways to interpret what was decoded so far: whole or cut at what would begin a query or a fragment, with what begins
-/// like a host or without it, as it is or resolved.
-fn interpret(text: &str, others: &mut Vec<String>) {
-    let cut = text.split(['?', '#']).next().unwrap_or_default();
-    for path in [Some(text), Some(cut), without_host(text), without_host(cut)].into_iter().flatten() {
-        others.push(path.to_owned());
-        others.push(resolve(path));
-    }
+/// The paths that some servers see in a text: whole or cut at what would begin a query or a fragment, with what begins like a host or
+/// without it.
+fn beginnings(text: &str) -> impl Iterator<Item = &str> {
+    let cut = text.split(['?', '#']).next().filter(|cut| cut.len() < text.len());
+    [Some(text), cut, without_host(text), cut.and_then(without_host)].into_iter().flatten()
+}
+
+/// So many bytes of it, or a few less.
+fn head(path: &str, limit: usize) -> &str {
+    path.get(..path.floor_char_boundary(limit)).unwrap_or(path)
 }
 
 /// The path behind what is a host in a reference that begins with two slashes (RFC 3986 section 4.2). Some take any number of
@@ -172,38 +216,83 @@ fn without_host(path: &str) -> Option<&str> {
     rest.find(['/', '\\']).map_or(Some("/"), |at| rest.get(at..))
 }
 
-/// The path without the first segment that names a script and has something behind it.
-fn without_script(path: &str) -> Option<String> {
-    let is_script = |segment: &str| {
-        let ending = segment.rsplit_once('.').map(|(_, ending)| ending);
-        ending.is_some_and(|ending| ["php", "cgi", "fcgi", "pl", "py"].iter().any(|script| ending.eq_ignore_ascii_case(script)))
-    };
+/// The endings of scripts behind whose names servers take the rest of a path for the script's.
+const SCRIPTS: [&str; 22] = [
+    "asp", "aspx", "ashx", "asmx", "cfc", "cfm", "cfml", "cgi", "dll", "exe", "fcgi", "jsp", "jspx", "lua", "phar", "pht",
+    "phtml", "pl", "py", "rb", "sh", "svc",
+];
+
+/// Whether a segment names a script.
+fn is_script(segment: &str) -> bool {
+    let Some((_, ending)) = segment.rsplit_once('.') else { return false };
+    // Also `php5` and its like.
+    let ending = ending.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    ending.eq_ignore_ascii_case("php") || SCRIPTS.iter().any(|script| ending.eq_ignore_ascii_case(script))
+}
+
+/// The path without the first segment that names a script and has something behind it, if that is near enough to matter.
+fn without_script(path: &str, limit: usize) -> Option<String> {
     let mut start = 0;
     for segment in path.split_inclusive('/') {
         let end = start + segment.len();
         if segment.strip_suffix('/').is_some_and(is_script) {
-            return Some([path.get(..start)?, path.get(end..)?].concat());
+            return Some([path.get(..start)?, head(path.get(end..)?, limit)].concat());
         }
         start = end;
+        if start > limit {
+            break;
+        }
     }
     None
 }
 
-/// Segments without their parameters and without blanks and dots at their ends, empty ones left out; backslashes are slashes.
-fn resolve(decoded: &str) -> String {
-    let mut out = String::with_capacity(decoded.len());
-    for segment in decoded.split(['/', '\\']) {
-        let segment = segment.split(';').next().unwrap_or_default().trim_start_matches(is_blank);
+/// Segments without their parameters, the names of their streams (`::$DATA` on Windows), and blanks and dots at their ends, empty ones
+/// left out; backslashes are slashes.
+fn segments(decoded: &str) -> impl Iterator<Item = &str> {
+    decoded.split(['/', '\\']).filter_map(|segment| {
+        let segment = segment.split(';').next().unwrap_or_default();
+        let segment = segment.split("::$").next().unwrap_or_default().trim_start_matches(is_blank);
         let segment = segment.trim_end_matches(|letter: char| letter == '.' || is_blank(letter));
-        if !segment.is_empty() {
-            out.push('/');
-            out.push_str(segment);
+        Some(segment).filter(|segment| !segment.is_empty())
+    })
+}
+
+/// The path of these segments.
+fn resolve(decoded: &str, limit: usize) -> String {
+    let mut out = String::new();
+    for segment in segments(decoded) {
+        out.push('/');
+        out.push_str(head(segment, limit));
+        if out.len() > limit {
+            return out;
         }
     }
     if out.is_empty() || decoded.ends_with('/') {
         out.push('/');
     }
     out
+}
+
+/// The path of these segments but for the first that names a script and has something behind it, if that is near enough to matter.
+fn resolve_without_script(decoded: &str, limit: usize) -> Option<String> {
+    let (mut out, mut is_without) = (String::new(), false);
+    let ends_with_slash = decoded.ends_with('/');
+    let mut segments = segments(decoded).peekable();
+    while let Some(segment) = segments.next() {
+        if !is_without && is_script(segment) && (ends_with_slash || segments.peek().is_some()) {
+            is_without = true;
+            continue;
+        }
+        out.push('/');
+        out.push_str(head(segment, limit));
+        if out.len() > limit {
+            return is_without.then_some(out);
+        }
+    }
+    if out.is_empty() || ends_with_slash {
+        out.push('/');
+    }
+    is_without.then_some(out)
 }
 
 #[cfg(test)]

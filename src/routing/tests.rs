@@ -74,6 +74,8 @@ fn the_longest_prefix_wins_by_whole_segments() {
         ("app.example", "/public/index.php/x", 1),
         ("app.example", "/public/index.php", 1),
         ("app.example", "/caf%e9/x", 0),
+        ("app.example", "/public/ann.smith/admin", 1),
+        ("app.example", "/public/10:30::5", 1),
     ];
     for (host, path, target) in cases {
         assert_eq!(routes().find(host, path).map(|route| route.target), Ok(target), "{host}{path}");
@@ -175,6 +177,17 @@ fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
         "/public/admin%09",
         "/public/admin%7f",
         "/public/admin%250a",
+        // For one to whom other signs are dots, slashes and letters, and for Windows.
+        "/public/%e2%80%a5/secret",
+        "/public/%e2%80%a4%e2%80%a4/secret",
+        "/public/..%e2%81%84secret",
+        "/public%e2%88%95admin",
+        "/public/%e2%93%90dmin",
+        "/public/%e0%80%ae%e0%80%ae/secret",
+        "/public/admin::$DATA",
+        "/public/admin::%24INDEX_ALLOCATION/x",
+        "/public/x.cfm/admin",
+        "/public/x.php5/admin",
         // Read half-way, they lead to a third route.
         "/public/%61dmin/help;x",
         "/public/%61dmin/HELP/x",
