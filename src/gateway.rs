@@ -117,6 +117,8 @@ impl<R: Into<Refusal>> From<R> for NotServed {
 enum Judged {
     /// Whoever sends it.
     Anybody(Permit),
+    /// As the preflight of an origin whose scripts may use the route (CORS), which names no user.
+    Preflight(Permit),
     /// As its user's.
     User(Admitted),
 }
@@ -310,7 +312,7 @@ impl Gateway {
     /// Lets a request pass to its route. The watch registers what outlives the request, if it is a user's.
     fn permit(&self, judged: Judged, trace: &mut Trace) -> (Permit, Option<Watch>) {
         match judged {
-            Judged::Anybody(permit) => (permit, None),
+            Judged::Anybody(permit) | Judged::Preflight(permit) => (permit, None),
             Judged::User(admitted) => {
                 trace.user = self.recorder.user(&admitted.by);
                 (admitted.permit, Some(self.parts.admission.watch(admitted.by)))

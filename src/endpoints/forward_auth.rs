@@ -54,9 +54,12 @@ impl Form {
     }
 
     /// What the query of `asked` demands of the user besides. Where it is the client's query, nothing.
-    pub fn restrictions(self, asked: &request::Parts) -> Restrictions {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn restrictions(self, asked: &request::Parts) -> Result<Restrictions, &'static str> {
         match self {
-            Self::ExtAuthz => Restrictions::default(),
+            Self::ExtAuthz => Ok(Restrictions::default()),
             Self::AuthRequest | Self::ForwardAuth | Self::Refused => {
                 Restrictions::of_query(asked.uri.query().unwrap_or_default())
             }

@@ -22,7 +22,7 @@ use crate::{
     oidc::VerifyError,
     policy::{Policy, Rule},
     refusal::Refusal,
-    visitor::ConnectionMemo,
+    visitor::{ConnectionMemo, SignInReason},
 };
 
 /// What is asked.
@@ -44,7 +44,10 @@ pub(super) enum Asked<'a> {
 
 impl Asked<'_> {
     /// What is demanded of the user besides the rules.
-    fn restrictions(self) -> Restrictions {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn restrictions(self) -> Result<Restrictions, &'static str> {
         match self {
             Self::ByHttp(form, asked) => form.restrictions(asked),
             Self::ByGrpc(asked) => Restrictions::of_context(&asked.context),
@@ -142,6 +145,7 @@ impl Gateway {
                  site, or by that of CODER_OIDC_REDIRECT_URL",
             ));
         }
+        let restrictions = question.asked.restrictions().map_err(Refusal::BadRequest)?;
         let route = match destination::find(settings, exchange, &original.head)? {
             Destination::Route(route) if original.has_path => Some(route),
             Destination::Route(_) => settings.routes.only(exchange.site.authority()),
@@ -165,15 +169,22 @@ impl Gateway {
         trace.readers = Readers::of(route, exchange, headers, question.has_no_body);
         let judged = match trace.readers.as_ref().filter(|readers| readers.is_preflight()) {
             // The ingress sends it to the app, which answers it.
-            Some(readers) => Ok(Judged::Anybody(cors::permit_preflight(exchange, route, readers, headers)?)),
+            Some(readers) => Ok(Judged::Preflight(cors::permit_preflight(exchange, route, readers, headers)?)),
             None => self.judge(exchange, question.memo, route, headers, question.has_no_body).await,
         };
+        let judged = match judged {
+            // Who must be one of these is somebody.
+            Ok(Judged::Anybody(_)) if route.rule.is_optional() && restrictions.are_given() => {
+                Err(NotAdmitted::SignIn(SignInReason::NoSession, None))
+            }
+            judged @ (Ok(_) | Err(_)) => judged,
+        };
         let (permit, authorization_is_proven) = match judged {
-            Ok(Judged::Anybody(permit)) => (permit, false),
+            Ok(Judged::Anybody(permit) | Judged::Preflight(permit)) => (permit, false),
             Ok(Judged::User(admitted)) => {
                 trace.user = self.recorder.user(&admitted.by);
                 let identity = admitted.by.identity();
-                let admits = question.asked.restrictions().admit(identity);
+                let admits = restrictions.admit(identity);
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
                 (admitted.permit, matches!(admitted.by, Credential::Token(_)))
             }

@@ -46,7 +46,7 @@ impl Gateway {
             && let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
             && has_no_body
         {
-            return Ok(Judged::Anybody(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));
+            return Ok(Judged::Preflight(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));
         }
         rule.takes(exchange.origin.client, &exchange.method, headers).map_err(Refusal::from)?;
         Admission::refuse_misplaced_token(rule, headers)?;

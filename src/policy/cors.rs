@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::origin_pattern::OriginPattern;
+use super::{origin_pattern::OriginPattern, overrides_method};
 
 /// What a route's `cors` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,11 +104,13 @@ pub enum ResponseMaker {
 /// What a script may need of a refusal.
 pub const EXPOSED_OF_REFUSALS: &str = "evergate-response, evergate-answer, retry-after, www-authenticate";
 
-/// Whether a request is a preflight (Fetch, section 3.2.2): a browser asks what a script's request may be. It has no cookies.
+/// Whether a request is a preflight (Fetch, section 3.2.2): a browser asks what a script's request may be. It has no cookies, and
+/// nothing that an app could take for another method.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !overrides_method(headers)
 }
 
 impl Cors {

@@ -6,6 +6,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::overrides_method;
 use crate::{
     address::AccessUrl,
     fetch_metadata::{FetchMetadata, FetchSite},
@@ -58,7 +59,8 @@ impl CrossOrigin {
     }
 
     /// Returns the method that a preflight of an allowed origin asks about (Fetch section 4.8). Browsers send it without cookies,
-    /// so it cannot be authenticated; the app decides what the origin may do.
+    /// so it cannot be authenticated; the app decides what the origin may do. No browser sends it with a header that overrides the
+    /// method, by which a protected app would do something without knowing for whom.
     pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Method> {
         let names_nobody = ![header::COOKIE, header::AUTHORIZATION].iter().any(|name| headers.contains_key(name));
         let is_allowed = match self {
@@ -66,7 +68,7 @@ impl CrossOrigin {
             Self::Any => headers.contains_key(header::ORIGIN),
         };
         let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-        let is_preflight = *method == Method::OPTIONS && names_nobody && is_allowed;
+        let is_preflight = *method == Method::OPTIONS && names_nobody && is_allowed && !overrides_method(headers);
         is_preflight.then(|| Method::from_bytes(asked.as_bytes()).ok()).flatten()
     }
 }

@@ -179,13 +179,15 @@ async fn an_origin_that_may_send_cookies_may_change_what_its_methods_allow_and_n
 async fn an_ingress_that_asks_about_a_preflight_sends_that_of_an_allowed_origin_to_the_app() {
     let world =
         build().without("upstream_url").set("forward_auth", "true").set("proxy_trusted_origins", "127.0.0.1").start().await;
-    let asked = async |origin: &str| {
+    let asked = async |origin: &str, more: &[(&'static str, &str)]| {
         let told = [("x-forwarded-method", "OPTIONS"), ("x-forwarded-uri", "/api/x"), ("x-forwarded-host", "app.test")];
         let client = [("origin", origin), ("access-control-request-method", "PUT")];
-        world.visitor().send(Method::GET, "/oauth2/auth", &[&told[..], &client].concat(), "").await.status
+        world.visitor().send(Method::GET, "/oauth2/auth", &[&told[..], &client, more].concat(), "").await.status
     };
-    assert_eq!(asked(FRIEND).await, StatusCode::ACCEPTED);
-    assert_eq!(asked(EVIL).await, StatusCode::FORBIDDEN);
+    assert_eq!(asked(FRIEND, &[]).await, StatusCode::ACCEPTED);
+    assert_eq!(asked(EVIL, &[]).await, StatusCode::FORBIDDEN);
+    let overridden = asked(FRIEND, &[("x-http-method-override", "DELETE")]).await;
+    assert_eq!(overridden, StatusCode::UNAUTHORIZED, "no browser sends such a preflight");
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ async fn a_preflight_of_an_allowed_origin_reaches_the_app_without_identity_and_n
         (vec![("origin", FRIEND)], ""),
         ([preflight(FRIEND, "PUT"), vec![("cookie", "a=b")]].concat(), ""),
         ([preflight(FRIEND, "PUT"), vec![("authorization", "Bearer x")]].concat(), ""),
+        // The app would do what its header says.
+        ([preflight(FRIEND, "GET"), vec![("x-http-method-override", "DELETE")]].concat(), ""),
         (preflight(FRIEND, "PUT"), "a body"),
     ] {
         let refused = stranger.send(Method::OPTIONS, "/api", &headers, body).await;

@@ -21,24 +21,35 @@ pub struct Restrictions {
     email_domains: Option<Vec<String>>,
 }
 
+/// A parameter that looks like a restriction and is none would be one that admits everybody.
+const UNKNOWN: &str =
+    "a parameter that begins with \"allow\" is none of allowed_groups, allowed_emails and allowed_email_domains, in lower case";
+
 impl Restrictions {
     /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list.
-    pub fn of_query(query: &str) -> Self {
+    ///
+    /// # Errors
+    /// A parameter is not known and looks like a restriction.
+    pub fn of_query(query: &str) -> Result<Self, &'static str> {
         Self::of(form_urlencoded::parse(query.as_bytes()))
     }
 
     /// Reads the pairs that Envoy's configuration says of a route (`context_extensions`).
-    pub fn of_context(context: &[(&[u8], &[u8])]) -> Self {
+    ///
+    /// # Errors
+    /// As [`Restrictions::of_query`].
+    pub fn of_context(context: &[(&[u8], &[u8])]) -> Result<Self, &'static str> {
         Self::of(context.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value))))
     }
 
-    fn of<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
+    fn of<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Result<Self, &'static str> {
         let mut restrictions = Self::default();
         for (name, value) in pairs {
             let list = match &*name {
                 "allowed_groups" => &mut restrictions.groups,
                 "allowed_emails" => &mut restrictions.emails,
                 "allowed_email_domains" => &mut restrictions.email_domains,
+                other if looks_like_restriction(other) => return Err(UNKNOWN),
                 _ => continue,
             };
             let members = value.split(',').map(str::trim).filter(|member| !member.is_empty());
@@ -46,7 +57,13 @@ impl Restrictions {
                 members.map(|member| if &*name == "allowed_email_domains" { in_ascii(member) } else { member.to_owned() });
             list.get_or_insert_default().extend(members);
         }
-        restrictions
+        Ok(restrictions)
+    }
+
+    /// Whether anything is demanded.
+    pub fn are_given(&self) -> bool {
+        let Self { groups, emails, email_domains } = self;
+        groups.is_some() || emails.is_some() || email_domains.is_some()
     }
 
     /// Checks a user.
@@ -70,6 +87,11 @@ impl Restrictions {
         let is_allowed = |domains: &Vec<String>| domains.iter().any(|allowed| covers(allowed, &domain));
         if self.email_domains.as_ref().is_none_or(is_allowed) { Ok(()) } else { Err(Denied::EmailDomain) }
     }
+}
+
+fn looks_like_restriction(name: &str) -> bool {
+    let start = name.trim().get(.."allow".len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case("allow"))
 }
 
 /// A domain of the list in its one form, with the star or the dot before it.
@@ -99,7 +121,7 @@ mod tests {
     fn admits(query: &str, email: &str, groups: &[&str]) -> bool {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let email = Some(email.to_owned()).filter(|email| !email.is_empty());
-        Restrictions::of_query(query).admit(&Identity { email, groups, ..Identity::default() }).is_ok()
+        Restrictions::of_query(query).unwrap().admit(&Identity { email, groups, ..Identity::default() }).is_ok()
     }
 
     #[test]
@@ -134,6 +156,26 @@ mod tests {
         let of_route: [(&[u8], &[u8]); 2] = [(b"allowed_groups", b"b, c"), (b"other", b"x")];
         assert_eq!(Restrictions::of_context(&of_route), Restrictions::of_query("allowed_groups=b,c"));
         assert!(!admits("allowed_emails=,", "", &[]) && !admits("allowed_email_domains=,", "", &[]));
+    }
+
+    #[test]
+    fn a_restriction_by_a_wrong_name_is_an_error_and_what_is_none_is_not() {
+        for query in [
+            "allowed_group=a",
+            "Allowed_Groups=a",
+            "ALLOWED_GROUPS",
+            "allowed-groups=a",
+            "allow_groups=a",
+            "x&%20allowed_groups=a",
+        ] {
+            assert_eq!(Restrictions::of_query(query), Err(UNKNOWN), "{query}");
+        }
+        assert_eq!(Restrictions::of_context(&[(b"allowedGroups", b"a")]), Err(UNKNOWN));
+        for (query, are_given) in
+            [("", false), ("rd=/x&groups=a&all", false), ("allowed_emails=", true), ("allowed_groups=a", true)]
+        {
+            assert_eq!(Restrictions::of_query(query).map(|read| read.are_given()), Ok(are_given), "{query}");
+        }
     }
 
     #[test]

@@ -46,6 +46,11 @@ fn a_preflight_is_an_options_request_with_an_origin_and_the_method_that_it_asks_
         part.remove(name);
         assert!(!is_preflight(&Method::OPTIONS, &part), "without {name}");
     }
+    for name in ["x-http-method-override", "x_http_method_override", "x-method-override"] {
+        let mut more = whole.clone();
+        more.insert(name, "DELETE".parse().unwrap());
+        assert!(!is_preflight(&Method::OPTIONS, &more), "with {name}");
+    }
 }
 
 #[test]

@@ -38,6 +38,36 @@ async fn the_query_of_the_question_narrows_who_may_pass() {
     );
 }
 
+#[tokio::test]
+async fn what_narrows_who_may_pass_asks_for_a_login_on_an_optional_route_and_a_misspelt_restriction_admits_nobody() {
+    let world = service().routes(|_| "[[route]]\npath = \"/optional\"\nrule = \"optional\"\n".to_owned()).start().await;
+    world.idp.log_in_as(serde_json::json!({"sub": "ann", "email": "ann@example.com", "email_verified": true, "groups": ["a"]}));
+    let (stranger, ann) = (world.visitor(), world.visitor());
+    ann.log_in(&world.idp, "/oauth2/start").await;
+    for (query, strangers, anns) in [
+        ("", 200, 200),
+        ("?rd=x", 200, 200),
+        ("?allowed_groups=a", 401, 200),
+        ("?allowed_groups=on-call", 401, 403),
+        ("?allowed_emails=ann@example.com", 401, 200),
+        ("?allowed_group=on-call", 400, 400),
+        ("?Allowed_Groups=on-call", 400, 400),
+    ] {
+        for (visitor, status) in [(&stranger, strangers), (&ann, anns)] {
+            let reply = ask(visitor, &format!("/oauth2/forward_auth{query}"), ("GET", "/optional/page"), &FETCH).await;
+            assert_eq!(reply.status.as_u16(), status, "{query} {}", reply.text());
+        }
+    }
+    // A page is led to the login.
+    let page = ask(&stranger, "/oauth2/forward_auth?allowed_groups=a", ("GET", "/optional/page"), &PAGE).await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        ask(&ann, "/oauth2/auth?allowed_group=a", ("GET", "/"), &FETCH).await.status,
+        StatusCode::FORBIDDEN,
+        "nginx understands no 400"
+    );
+}
+
 /// ingress-nginx asks by an address of its own cluster, and says the whole URL.
 #[tokio::test]
 async fn the_questions_of_ingress_nginx_are_understood() {
