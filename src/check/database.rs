@@ -77,6 +77,10 @@ fn facts_of(facts: &DatabaseFacts, clock: &Clock) -> Vec<Finding> {
             .advise("have CODER_PG_CONNECTION_URL lead to the primary, or set several hosts and target_session_attrs=read-write")
             .see(DOCUMENT)
     }];
+    if !facts.holds_every_name {
+        let seen = format!("the database's encoding is {}, which lacks letters of users' names and groups", facts.encoding);
+        findings.push(Finding::error("encoding", seen).advise("move it to a database of encoding UTF8").see(DOCUMENT));
+    }
     findings.extend(migrations(facts));
     if !facts.tables_without_rights.is_empty() {
         let seen = format!("this role may not read and write the rows of {}", facts.tables_without_rights.join(", "));

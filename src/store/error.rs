@@ -45,6 +45,25 @@ pub enum StoreError {
          restore it again as docs/operations.md has it"
     )]
     Leftovers(String),
+    /// The database's encoding cannot hold every name.
+    #[error(
+        "the database's encoding is {0}, which lacks letters of users' names and groups; \
+         move it to one of encoding UTF8 as docs/postgres.md has it"
+    )]
+    Encoding(String),
+    /// A migration needs locks that other sessions keep.
+    #[error(
+        "migration {version} waits for locks of others, which are {holders}; \
+         let them finish, such as a backup under way, or end them, and try again"
+    )]
+    Held {
+        /// Its number.
+        version: i64,
+        /// The processes of the database, with their names.
+        holders: String,
+        /// What the database said last.
+        source: sqlx::migrate::MigrateError,
+    },
     /// The schema could not be brought up to date.
     #[error("the migrations failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -113,7 +132,7 @@ impl StoreError {
             }
             Self::Outdated => Fault::Conflict,
             Self::TimedOut(_) => Fault::Broken,
-            Self::Migration(_) | Self::Leftovers(_) => Fault::Statement,
+            Self::Migration(_) | Self::Held { .. } | Self::Leftovers(_) | Self::Encoding(_) => Fault::Statement,
             Self::Malformed(_) | Self::Sealed(_) => Fault::Refused,
         }
     }

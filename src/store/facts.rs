@@ -7,6 +7,10 @@ use crate::clock::Timestamp;
 pub struct DatabaseFacts {
     /// `server_version`.
     pub version: String,
+    /// `server_encoding`.
+    pub encoding: String,
+    /// Whether that encoding can hold every name.
+    pub holds_every_name: bool,
     /// Whether it takes writes.
     pub is_writable: bool,
     /// Whether a pooler in transaction mode is in between.

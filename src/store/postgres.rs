@@ -2,7 +2,9 @@
 
 mod connector;
 mod durability;
+mod encoding;
 mod examination;
+mod holders;
 mod migrations;
 mod pool;
 mod url;
@@ -171,6 +173,11 @@ impl Postgres {
         let connected = timeout(START_TIMEOUT, self.connector.connect()).await;
         let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let mut connection = connected.map_err(StoreError::Unconnected)?.connection;
+        let encoding = timeout(START_TIMEOUT, encoding::read(&mut connection)).await;
+        let encoding = encoding.map_err(|_| StoreError::TimedOut(START_TIMEOUT))??;
+        if !encoding::holds_every_name(&encoding) {
+            return Err(StoreError::Encoding(encoding));
+        }
         let state = timeout(START_TIMEOUT, migrations::state(&mut connection)).await;
         let state = state.map_err(|_| StoreError::TimedOut(START_TIMEOUT))??;
         if !state.leftovers.is_empty() {

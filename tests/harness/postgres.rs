@@ -40,6 +40,18 @@ pub async fn fresh_database() -> (String, SocketAddr) {
     CLUSTER.get_or_init(Cluster::start).await.fresh_database().await
 }
 
+/// What makes a database whose collation folds and sorts letters as few others do: its `lower('I')` is an i without a dot.
+const TURKISH: &str = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'";
+static TURKISH_TEMPLATE: OnceCell<()> = OnceCell::const_new();
+
+/// The same of a database with Turkish collation.
+pub async fn fresh_turkish_database() -> (String, SocketAddr) {
+    let cluster = CLUSTER.get_or_init(Cluster::start).await;
+    let name = format!("evergate_{}_turkish", cluster.run);
+    TURKISH_TEMPLATE.get_or_init(|| make_template(&cluster.admin, &name, TURKISH)).await;
+    cluster.copy_of(&name).await
+}
+
 impl Server {
     fn start() -> (String, Self) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres.sh");
@@ -74,9 +86,12 @@ impl Cluster {
 
     /// A URL of a database of its own, and the server's address.
     pub async fn fresh_database(&self) -> (String, SocketAddr) {
+        self.copy_of(&format!("evergate_{}_template", self.run)).await
+    }
+
+    async fn copy_of(&self, template: &str) -> (String, SocketAddr) {
         let name = format!("evergate_{}_{}", self.run, COUNT.fetch_add(1, Ordering::Relaxed));
-        execute(&self.admin, format!("CREATE DATABASE {name} TEMPLATE evergate_{}_template STRATEGY = FILE_COPY", self.run))
-            .await;
+        execute(&self.admin, format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY = FILE_COPY")).await;
         let mut url = self.admin.clone();
         url.set_path(&name);
         let address = SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap_or(5432));
@@ -85,8 +100,13 @@ impl Cluster {
 
     /// A URL of a database of its own in which nothing is.
     pub async fn empty_database(&self) -> String {
+        self.empty_database_with("").await
+    }
+
+    /// The same, with options of `CREATE DATABASE`.
+    pub async fn empty_database_with(&self, options: &str) -> String {
         let name = format!("empty_{}_{}", self.run, COUNT.fetch_add(1, Ordering::Relaxed));
-        execute(&self.admin, format!("CREATE DATABASE {name}")).await;
+        execute(&self.admin, format!("CREATE DATABASE {name} {options}")).await;
         let mut url = self.admin.clone();
         url.set_path(&name);
         url.into()
@@ -120,20 +140,24 @@ impl Cluster {
     async fn prepare(admin: String, server: Option<Server>) -> Self {
         let admin = Url::parse(&admin).unwrap();
         let run = std::process::id();
-        let template = format!("evergate_{run}_template");
-        execute(&admin, format!("CREATE DATABASE {template}")).await;
-        let mut url = admin.clone();
-        url.set_path(&template);
-        let settings = Settings::Postgres(settings(url.as_str(), 1));
-        let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
-        let store = Store::open(&settings, keys, Metrics::default()).unwrap();
-        store.migrate().await.unwrap();
-        drop(store);
-        // The pool closes its connections in its own time, and a template may have none.
-        let disconnect = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'");
-        execute(&admin, disconnect).await;
+        make_template(&admin, &format!("evergate_{run}_template"), "").await;
         Self { admin, run, server }
     }
+}
+
+/// Makes a migrated database, from which others are copied.
+async fn make_template(admin: &Url, name: &str, options: &str) {
+    execute(admin, format!("CREATE DATABASE {name} {options}")).await;
+    let mut url = admin.clone();
+    url.set_path(name);
+    let settings = Settings::Postgres(settings(url.as_str(), 1));
+    let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
+    let store = Store::open(&settings, keys, Metrics::default()).unwrap();
+    store.migrate().await.unwrap();
+    drop(store);
+    // The pool closes its connections in its own time, and a template may have none.
+    let disconnect = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    execute(admin, disconnect).await;
 }
 
 /// The settings of a store at `url`.

@@ -65,7 +65,8 @@ async fn open(place: Place) -> Opened {
     let directory = tempfile::tempdir().unwrap();
     let settings = match place {
         Place::Sqlite => Settings::Sqlite(directory.path().join("db.sqlite")),
-        Place::Postgres => Settings::Postgres(postgres::settings(&postgres::fresh_database().await.0, 4)),
+        // With the collation that agrees least with Unicode's lower case and with the order of bytes.
+        Place::Postgres => Settings::Postgres(postgres::settings(&postgres::fresh_turkish_database().await.0, 4)),
         Place::BehindPgBouncer(pooling) => {
             let (url, address) = postgres::fresh_database().await;
             let mut url = url::Url::parse(&url).unwrap();

@@ -68,6 +68,7 @@ mod plans;
 mod poolers;
 mod portal;
 mod postgres_connections;
+mod postgres_migrations;
 mod postgres_schema;
 mod process;
 mod protocols;

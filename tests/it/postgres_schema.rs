@@ -87,8 +87,13 @@ async fn a_stranger_in_the_database_neither_announces_nor_deletes_an_announcemen
 
 /// The statements of docs/postgres.md by which indexes are built before a migration needs them.
 fn documented_indexes() -> Vec<String> {
+    documented("    ALTER TABLE sessions ADD COLUMN IF NOT EXISTS")
+}
+
+/// The statements of the block of docs/postgres.md that begins so.
+fn documented(beginning: &str) -> Vec<String> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/postgres.md")).unwrap();
-    let lines = page.lines().skip_while(|line| !line.starts_with("    ALTER TABLE sessions ADD COLUMN IF NOT EXISTS"));
+    let lines = page.lines().skip_while(|line| !line.starts_with(beginning));
     let block: Vec<_> = lines.take_while(|line| line.starts_with("    ")).collect();
     let statements = block.join("\n");
     statements.split(';').map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
@@ -130,4 +135,26 @@ async fn an_index_whose_building_failed_is_told_of_and_not_taken() {
     run(&mut admin, "UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = 'grants_by_user'::regclass").await.unwrap();
     let told = causes(&open(&url).migrate().await.unwrap_err());
     assert!(told.contains("CREATE INDEX CONCURRENTLY left grants_by_user invalid"), "{told}");
+}
+
+#[tokio::test]
+async fn another_role_s_tables_are_given_to_the_two_roles_by_the_statements_for_that() {
+    let cluster = Cluster::start_own().await;
+    let url = cluster.empty_database().await;
+    let mut admin = connect(&url).await;
+    run(&mut admin, "CREATE ROLE old_owner LOGIN; CREATE ROLE evergate_owner LOGIN; CREATE ROLE evergate LOGIN").await.unwrap();
+    run(&mut admin, "GRANT CREATE ON SCHEMA public TO old_owner").await.unwrap();
+    let of = |role: &str| url.replace("postgres@", &format!("{role}@"));
+    postgres::migrate_before(&of("old_owner"), 13).await;
+    let statements = documented("    REASSIGN OWNED BY old_owner TO evergate_owner");
+    assert_eq!(statements.len(), 5, "{statements:#?}");
+    for statement in statements {
+        run(&mut admin, &statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let refused = causes(&open(&of("evergate")).migrate().await.unwrap_err());
+    assert!(refused.contains("permission denied"), "the role that serves changes no schema: {refused}");
+    open(&of("evergate_owner")).migrate().await.unwrap();
+    open(&of("evergate")).migrate().await.expect("it starts where nothing is to be migrated");
+    let facts = open(&of("evergate")).examine().await.unwrap().unwrap();
+    assert_eq!((facts.tables_without_rights, facts.may_create), (Vec::new(), false), "tables of before and those made since");
 }

@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, PgConnection, Row};
 
 use super::{
-    Postgres, durability,
+    Postgres, durability, encoding,
     migrations::{self, State},
 };
 use crate::{
@@ -31,9 +31,9 @@ const TABLES: [&str; 16] = [
     "clients",
 ];
 
-/// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs. Announcements are written
+/// Version, encoding, rights and clock, and the tables of this schema without the rights on rows that Evergate needs. Announcements are written
 /// by functions with their owner's rights, and read where no notifications arrive.
-const QUESTION: &str = "SELECT current_setting('server_version') AS version, \
+const QUESTION: &str = "SELECT current_setting('server_version') AS version, current_setting('server_encoding') AS encoding, \
      (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now, \
      COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
      ARRAY(SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
@@ -62,8 +62,11 @@ async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool)
     let State { pending: pending_migrations, leftovers: leftover_tables } = migrations::state(connection).await?;
     // A database that does not know these settings says nothing of itself.
     let may_lose = durability::read(connection).await.ok().and_then(|durability| durability::warning(&durability));
+    let encoding: String = row.try_get("encoding")?;
     Ok(DatabaseFacts {
         version: row.try_get("version")?,
+        holds_every_name: encoding::holds_every_name(&encoding),
+        encoding,
         is_writable,
         is_pooled,
         pending_migrations,

@@ -1,4 +1,6 @@
-//! Brings the schema up to date, in one transaction, which holds for poolers as well as for servers.
+//! Brings the schema up to date, each migration in a transaction of its own, which holds for poolers as well as for servers. What is
+//! finished stays: a process that dies, or gives up, leaves a schema that the releases before work with, and the next one goes on from
+//! there. A lock is held no longer than the migration that takes it.
 //!
 //! What is recorded is what sqlx's migrator records, so that a replica of an earlier release finds its own migrations applied. Its
 //! migrator itself takes a lock of the session and names its statements, neither of which a pooler keeps.
@@ -10,12 +12,13 @@ use sqlx::{
     migrate::{MigrateError, Migration, MigrationType},
 };
 
-use crate::backoff::back_off;
+use super::holders;
+use crate::{backoff::back_off, store::StoreError};
 
-/// How often the migrations are tried if other sessions hold what they need, and the pauses in between. A statement that waits for
+/// How often a migration is tried if other sessions hold what it needs, and the pauses in between. A statement that waits for
 /// a table has all later ones wait behind it, so it does not wait long.
 const TRIES: u32 = 10;
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 
 macro_rules! migrations {
     ($($version:literal $description:literal $file:literal)*) => {
@@ -63,18 +66,74 @@ pub(super) fn statements() -> impl Iterator<Item = String> {
     all().into_iter().map(|migration| migration.sql.as_str().to_owned())
 }
 
-/// Applies what has not been applied.
+/// Applies what has not been applied, for as long as it takes.
 ///
 /// # Errors
-/// A migration failed, or one that was applied is not ours. Nothing has changed then.
-pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    for tried in 1.. {
-        match migrate_once(connection).await {
-            Err(error) if tried < TRIES && is_contended(&error) => tokio::time::sleep(back_off(tried, PAUSE.0, PAUSE.1)).await,
-            done => return done,
+/// A migration failed, or one that was applied is not ours. Those before it have been applied, and nothing of it.
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let (mut tried, mut has_told) = (1, false);
+    loop {
+        let given_up = match apply_next(connection, tried < TRIES).await {
+            Ok(Progress::Complete) => return Ok(()),
+            Ok(Progress::Applied) => {
+                (tried, has_told) = (1, false);
+                continue;
+            }
+            // It may build indexes for minutes, and is no failure.
+            Ok(Progress::TurnIsTaken) => {
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::info!("another process brings the database up to date, which this one waits for");
+                }
+                continue;
+            }
+            Ok(Progress::Held(version, holders)) => {
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::warn!(
+                        migration.version = version,
+                        postgres.processes = holders,
+                        "a migration waits for others' locks"
+                    );
+                }
+                None
+            }
+            Err(Failure { version, sql, error }) if is_contended(&error) => Some((version, sql, error)),
+            Err(failure) => return Err(failure.error.into()),
+        };
+        if tried >= TRIES
+            && let Some((version, sql, error)) = given_up
+        {
+            let holders = holders::lasting(connection, &sql).await.unwrap_or_default();
+            return Err(if holders.is_empty() { error.into() } else { StoreError::Held { version, holders, source: error } });
         }
+        tokio::time::sleep(back_off(tried, PAUSE.0, PAUSE.1)).await;
+        tried += 1;
     }
-    Ok(())
+}
+
+/// How far one step has come.
+enum Progress {
+    /// Nothing is left to apply.
+    Complete,
+    /// One migration more has been applied, by this process or another.
+    Applied,
+    /// Another process migrates.
+    TurnIsTaken,
+    /// The migration of this number was not begun, because these processes hold locks that it needs.
+    Held(i64, String),
+}
+
+/// Why a step failed.
+struct Failure {
+    version: i64,
+    /// The migration's statements; empty, if it failed before any of them.
+    sql: String,
+    error: MigrateError,
+}
+
+impl<E: Into<MigrateError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { version: 0, sql: String::new(), error: error.into() }
+    }
 }
 
 /// What the schema has of the migrations.
@@ -105,30 +164,43 @@ pub(super) fn created_tables(sql: &str) -> impl Iterator<Item = &str> {
     sql.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next())
 }
 
-async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError> {
+/// Applies the next migration. One that builds indexes, and then waits in vain, would have held writes up for nothing: if it `may_wait`,
+/// it is not even begun while others hold what it needs.
+async fn apply_next(connection: &mut PgConnection, may_wait: bool) -> Result<Progress, Failure> {
     let mut transaction = connection.begin().await?;
     // How long a statement takes depends on the tables' sizes. One that the role's own limit cut off would begin anew without end.
-    let create = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0; \
+    let turn = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0; \
          CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
          installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
          execution_time BIGINT NOT NULL); \
          LOCK TABLE _sqlx_migrations IN EXCLUSIVE MODE";
-    sqlx::raw_sql(create).execute(&mut *transaction).await?;
+    match sqlx::raw_sql(turn).execute(&mut *transaction).await {
+        Err(error) if code_of(&error).as_deref() == Some(LOCK_NOT_AVAILABLE) => return Ok(Progress::TurnIsTaken),
+        taken => taken?,
+    };
     // Another replica may have applied them before the lock was ours.
-    for migration in pending(&mut transaction).await? {
-        let failed = |error| MigrateError::ExecuteMigration(error, migration.version);
-        sqlx::raw_sql(migration.sql.clone()).execute(&mut *transaction).await.map_err(failed)?;
-        sqlx::query(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ($1, $2, TRUE, $3, 0)",
-        )
-        .persistent(false)
-        .bind(migration.version)
-        .bind(&*migration.description)
-        .bind(&*migration.checksum)
-        .execute(&mut *transaction)
-        .await?;
+    let Some(migration) = pending(&mut transaction).await?.into_iter().next() else { return Ok(Progress::Complete) };
+    let (version, sql) = (migration.version, migration.sql.as_str());
+    if may_wait {
+        let holders = holders::lasting(&mut transaction, sql).await?;
+        if !holders.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Progress::Held(version, holders));
+        }
     }
-    Ok(transaction.commit().await?)
+    let failed = |error| Failure { version, sql: sql.to_owned(), error: MigrateError::ExecuteMigration(error, version) };
+    sqlx::raw_sql(migration.sql.clone()).execute(&mut *transaction).await.map_err(failed)?;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ($1, $2, TRUE, $3, 0)",
+    )
+    .persistent(false)
+    .bind(version)
+    .bind(&*migration.description)
+    .bind(&*migration.checksum)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Progress::Applied)
 }
 
 /// The migrations that have not been applied. A newer replica may have applied more; what it added, this one does not miss.
@@ -157,9 +229,16 @@ async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, Migra
     Ok(pending)
 }
 
+/// The SQLSTATE of a statement that has waited for a lock for long enough.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Whether others stood in the way: a lock, a deadlock, or a replica that created the same table at the same moment.
 fn is_contended(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["55P03", "40P01", "40001", "23505", "42701", "42710", "42723", "42P07"].contains(&&*code))
+    let contended = [LOCK_NOT_AVAILABLE, "40P01", "40001", "23505", "42701", "42710", "42723", "42P07"];
+    code_of(error).is_some_and(|code| contended.contains(&&*code))
+}
+
+fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }

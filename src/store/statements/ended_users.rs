@@ -22,10 +22,12 @@ impl Connection<'_> {
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
              WHERE {email} = $3 AND grants.issuer = $1 AND grants.client_id = $2",
         );
-        // A directory may write a name in another case than the provider does.
+        // A directory may write a name in another case than the provider does. What is lower case to the database's own collation may be
+        // something else than to Unicode (Turkish has an i without a dot), and its index may be out of order since its library was
+        // replaced; it finds names that mix the cases beyond ASCII.
         const BY_USERNAME: &Template = &Template::new(
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
-             WHERE lower({username}) = lower($3) AND grants.issuer = $1 AND grants.client_id = $2",
+             WHERE ({username_key} = $3 OR lower({username}) = lower($3)) AND grants.issuer = $1 AND grants.client_id = $2",
         );
         let (sql, is_subject) = match key {
             UserKey::Subject(_) => (BY_SUBJECT, true),
