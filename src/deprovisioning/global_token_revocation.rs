@@ -55,7 +55,7 @@ impl Deprovisioning {
         }
         let identifier = request.members.get("sub_id").ok_or(RevocationError::Malformed("it has no sub_id"))?;
         let keys =
-            subject_identifier::keys(identifier, |issuer| self.whose(&provider, issuer)).map_err(RevocationError::Subject)?;
+            subject_identifier::keys(identifier, |issuer| self.whose(provider, issuer)).map_err(RevocationError::Subject)?;
         // The request is about now, and not about the time at which its assertion was signed: one assertion may come again with another user,
         // and with a user who has logged in since.
         let now = self.sign_out.clock.now();
