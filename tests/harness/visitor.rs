@@ -27,8 +27,13 @@ pub struct Visitor {
     address: SocketAddr,
     host: Arc<str>,
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
+    habits: Arc<Habits>,
+}
+
+#[derive(Clone)]
+struct Habits {
     /// Who sits before it; else the provider's present user.
-    person: Option<Arc<Value>>,
+    person: Option<Value>,
     /// What its navigations say.
     navigation: &'static [(&'static str, &'static str)],
 }
@@ -88,12 +93,17 @@ const SCRIPT: [(&str, &str); 4] =
 
 impl Visitor {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, host: "app.test".into(), cookies: Arc::default(), person: None, navigation: &NAVIGATION }
+        Self {
+            address,
+            host: "app.test".into(),
+            cookies: Arc::default(),
+            habits: Arc::new(Habits { person: None, navigation: &NAVIGATION }),
+        }
     }
 
     /// A browser of this person's.
     pub fn of(address: SocketAddr, person: Value) -> Self {
-        Self { person: Some(Arc::new(person)), ..Self::new(address) }
+        Self { habits: Arc::new(Habits { person: Some(person), navigation: &NAVIGATION }), ..Self::new(address) }
     }
 
     /// The same browser, at a site of another name.
@@ -103,7 +113,8 @@ impl Visitor {
 
     /// The same browser, whose navigations a service worker of the app sends on.
     pub fn behind_worker(&self) -> Self {
-        Self { navigation: &BEHIND_WORKER, ..self.clone() }
+        let habits = Habits { navigation: &BEHIND_WORKER, ..(*self.habits).clone() };
+        Self { habits: Arc::new(habits), ..self.clone() }
     }
 
     /// The same browser, its requests reaching another replica.
@@ -135,7 +146,7 @@ impl Visitor {
 
     /// Navigates.
     pub async fn get(&self, path: &str) -> Reply {
-        self.send(Method::GET, path, self.navigation, "").await
+        self.send(Method::GET, path, self.habits.navigation, "").await
     }
 
     /// Asks as a page's script does.
@@ -252,20 +263,20 @@ impl Visitor {
     }
 
     pub async fn try_browse(&self, idp: &Idp, path: &str) -> Option<Reply> {
-        let mut reply = self.try_send(Method::GET, path, self.navigation, "").await?;
+        let mut reply = self.try_send(Method::GET, path, self.habits.navigation, "").await?;
         for _ in 0..12 {
             if reply.status != StatusCode::SEE_OTHER {
                 return Some(reply);
             }
             let next = reply.location();
             let here = if next.as_str().starts_with(idp.issuer()) { self.at_provider(idp, &next).await } else { next };
-            reply = self.try_send(Method::GET, &path_of(&here), self.navigation, "").await?;
+            reply = self.try_send(Method::GET, &path_of(&here), self.habits.navigation, "").await?;
         }
         panic!("the browser was sent round in circles");
     }
 
     async fn at_provider(&self, idp: &Idp, request: &Url) -> Url {
-        match &self.person {
+        match &self.habits.person {
             Some(person) => idp.authorize_as(person, request).await,
             None => idp.authorize(request).await,
         }
