@@ -8,9 +8,13 @@ use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, capture_connection},
+    },
     rt::TokioExecutor,
 };
 use tokio::sync::Notify;
@@ -18,9 +22,13 @@ use tracing::{Instrument, field::Empty};
 
 use super::{proxy::ProxySettings, proxy_connector::ProxyConnector};
 use crate::{
+    clock::Stopwatch,
     connect_timeout::ConnectTimeout,
     lock::{Mutex, MutexGuard},
-    telemetry::traces::{SPANS, fail},
+    telemetry::{
+        logs::causes,
+        traces::{SPANS, fail},
+    },
 };
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -37,7 +45,7 @@ pub(super) struct HttpClient {
     missing_endpoint: Mutex<Option<Uri>>,
 }
 
-/// A complete response.
+/// A response. That of an error status has an empty body where the body did not come whole, or cannot be read.
 #[derive(Debug)]
 pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
@@ -77,6 +85,11 @@ impl FetchError {
         }
     }
 }
+
+/// The deadline of a call came before there was a connection.
+#[derive(Debug, thiserror::Error)]
+#[error("there was no connection within {} s", .0.as_secs())]
+struct NotConnected(Duration);
 
 /// What makes a response unreadable, besides a connection that breaks.
 #[derive(Debug, thiserror::Error)]
@@ -173,20 +186,41 @@ impl HttpClient {
 
     async fn send_untraced(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let call = async {
-            let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
+        // Set when there is a connection that the request is about to be written to.
+        let connection = capture_connection(&mut request);
+        let started = Stopwatch::start();
+        let response = match tokio::time::timeout(deadline, self.client.request(request)).await {
+            Ok(response) => response.map_err(|error| match error.is_connect() {
                 true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
                 true => FetchError::NotSent(Arc::new(error)),
                 false => FetchError::Broken(Arc::new(error)),
-            })?;
-            let (head, body) = response.into_parts();
-            let body =
-                Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
-            let body = decompressed(&head.headers, body.to_bytes())?;
-            Ok(HttpResponse { status: head.status, headers: head.headers, body })
+            })?,
+            // The deadline may be shorter than that for connecting, by the settings or because an earlier try has used it up.
+            Err(_) if connection.connection_metadata().is_none() => {
+                return Err(FetchError::NotSent(Arc::new(NotConnected(deadline))));
+            }
+            Err(_) => return Err(FetchError::TimedOut(deadline)),
         };
-        tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
+        let (head, body) = response.into_parts();
+        let left = deadline.saturating_sub(started.elapsed());
+        let read = tokio::time::timeout(left, read_body(&head.headers, body)).await;
+        let body = match read.unwrap_or(Err(FetchError::TimedOut(deadline))) {
+            // What an error means is said by its status at least: a 503 without its page is a 503, and no token was used for it.
+            Err(error) if !head.status.is_success() => {
+                let status = head.status.as_u16();
+                tracing::debug!(http.response.status_code = status, error = causes(&error), "the body of an error is lost");
+                Bytes::new()
+            }
+            body => body?,
+        };
+        Ok(HttpResponse { status: head.status, headers: head.headers, body })
     }
+}
+
+/// Reads a body to its end, [`MAX_BODY_BYTES`] at most, and decompresses it.
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, FetchError> {
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
+    decompressed(headers, body.to_bytes())
 }
 
 /// Speaks TLS with https addresses over the connections of `inner`.
@@ -285,7 +319,7 @@ mod tests {
             assert_eq!(&*decompressed(&headers(coding), body.clone()).unwrap(), b"{}", "{coding} {body:?}");
         }
         let foreign = decompressed(&headers("br"), Bytes::from_static(b"\x0b\x01")).unwrap_err();
-        assert!(crate::telemetry::logs::causes(&foreign).contains("(br)"), "{foreign}");
+        assert!(causes(&foreign).contains("(br)"), "{foreign}");
         assert!(matches!(decompressed(&headers("gzip"), gzip(&vec![b' '; MAX_BODY_BYTES + 1])), Err(FetchError::Unreadable(_))));
         assert!(matches!(decompressed(&headers("gzip"), gzip(b"{}").slice(..12)), Err(FetchError::Unreadable(_))));
     }

@@ -7,6 +7,7 @@ mod endpoints;
 mod signing;
 mod state;
 mod token_exchange;
+mod unfinished;
 
 use std::{
     net::SocketAddr,
@@ -90,6 +91,10 @@ pub enum Misbehaviour {
     AtMost(usize, Duration),
     /// Answers without end.
     Endless,
+    /// Answers with this status without doing anything, and the connection breaks within the body.
+    CutOff(u16),
+    /// The same, and the rest of the body does not come.
+    Unfinished(u16),
 }
 
 /// When a login brings a refresh token.

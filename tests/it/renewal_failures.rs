@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{
     Kind, World,
@@ -174,6 +175,48 @@ async fn answers_that_no_one_can_read_lose_no_session() {
     }
 }
 
+/// RF-15: the status of an error has come, and its page is lost.
+#[tokio::test]
+async fn an_error_whose_page_is_lost_has_had_no_more_effect_than_its_status_says() {
+    let oddities = [
+        Misbehaviour::CutOff(503),
+        Misbehaviour::CutOff(429),
+        Misbehaviour::CutOff(302),
+        Misbehaviour::CutOff(403),
+        Misbehaviour::Unfinished(503),
+        Misbehaviour::Answer(503, "\u{b}".to_owned(), vec![("content-encoding", "br")]),
+        Misbehaviour::Answer(429, " ".repeat(2 * 1024 * 1024), vec![("retry-after", "1")]),
+    ];
+    for oddity in oddities {
+        let what = format!("{oddity:?}").chars().take(60).collect::<String>();
+        let world = World::build().set("oidc_token_timeout", "2s").start().await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Refresh, oddity);
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{what}: served within the grace");
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) >= 1).await;
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(120));
+        comes_back(&world, &visitor, 1).await;
+        assert_eq!(world.idp.passes(), 1, "{what}: the login alone");
+    }
+}
+
+/// RF-10: the refusal of a dead token is cut off.
+#[tokio::test]
+async fn a_refusal_of_which_only_the_status_has_come_leaves_the_token_to_the_next_attempt() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::CutOff(400));
+    world.idp.misbehave(Endpoint::Probe, answers(400, r#"{"error":"invalid_grant"}"#));
+    world.clock.advance(EXPIRED);
+    assert!(visitor.fetch("/").await.is_upstreams(), "served within the grace");
+    world.idp.behave(Endpoint::Refresh);
+    world.idp.kill_grants();
+    world.clock.advance(Duration::from_secs(120));
+    assert_eq!(eventually_refused(&visitor).await, "grant_dead", "the token was presented again");
+}
+
 /// RF-05: the provider has received the request, and its response is lost.
 #[tokio::test]
 async fn a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
@@ -235,6 +278,35 @@ async fn a_provider_that_is_too_slow_is_not_waited_for_for_ever() {
     world.idp_line.mend();
     world.clock.advance(Duration::from_secs(60));
     comes_back(&world, &visitor, 1).await;
+}
+
+/// The deadline of a token call may be shorter than that for connecting.
+#[tokio::test]
+async fn a_token_call_whose_time_is_over_before_it_is_connected_has_sent_nothing() {
+    // Takes no connection: those that it has room for are there.
+    let full = TcpSocket::new_v4().unwrap();
+    full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = full.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(Duration::from_secs(2), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    let mut world = World::build().set("oidc_token_timeout", "1s").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.set_metadata(json!({"token_endpoint": format!("http://{address}/token")}));
+    world.restart_with(&[]).await;
+    let visitor = visitor.at(world.address());
+    world.clock.advance(EXPIRED);
+    eventually("a token call fails", async || {
+        assert!(visitor.fetch("/").await.is_upstreams(), "served within the grace");
+        !lines_with(&[world.idp.issuer(), "failed to renew OIDC token: unreachable"]).is_empty()
+    })
+    .await;
+    world.idp.set_metadata(json!({}));
+    world.clock.advance(Duration::from_secs(120));
+    comes_back(&world, &visitor, 1).await;
+    assert_eq!(world.idp.passes(), 1, "the login alone");
 }
 
 /// RF-19: the store is away.

@@ -15,11 +15,13 @@ use evergate::{
     oidc::DUMMY_REFRESH_TOKEN,
     secret::{random_text, sha256},
 };
+use futures_util::stream;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing, token_exchange,
+    CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing,
+    token_exchange, unfinished,
 };
 
 type Provider = Shared<Arc<Idp>>;
@@ -94,12 +96,14 @@ async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) 
             work();
             (StatusCode::from_u16(status).unwrap(), body).into_response()
         }
+        Some(Misbehaviour::CutOff(status)) => unfinished::cut_off(status),
+        Some(Misbehaviour::Unfinished(status)) => unfinished::stalled(status),
         Some(Misbehaviour::Endless) => {
             let piece = || async {
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 Some((Ok::<_, Infallible>(vec![b' '; 65_536]), ()))
             };
-            Body::from_stream(futures_util::stream::unfold((), move |()| piece())).into_response()
+            Body::from_stream(stream::unfold((), move |()| piece())).into_response()
         }
     }
 }
