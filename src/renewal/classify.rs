@@ -29,6 +29,9 @@ pub(super) enum ConfigScope {
     Grant,
 }
 
+/// The codes of RFC 6749 section 5.2 that are about the client, whoever's token it presents.
+const CLIENT_CODES: [&str; 3] = ["invalid_client", "unauthorized_client", "unsupported_grant_type"];
+
 impl FailureClass {
     /// Returns the label in logs and metrics.
     pub(super) fn as_str(self) -> &'static str {
@@ -66,9 +69,7 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
             // The `error` of a failing server does not show what the server did.
             Some(_) | None if let Some(class) = by_server_failure(*status, *retry_after) => class,
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => FailureClass::Dead,
-            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => {
-                FailureClass::Config(ConfigScope::Client)
-            }
+            Some(code) if CLIENT_CODES.contains(&code) => FailureClass::Config(ConfigScope::Client),
             Some("invalid_request" | "invalid_scope") => FailureClass::Config(ConfigScope::Grant),
             Some("temporarily_unavailable" | "slow_down") => FailureClass::Retry(*retry_after),
             Some("server_error") => FailureClass::Ambiguous,
@@ -95,14 +96,17 @@ pub(super) fn is_proper_refusal(class: FailureClass) -> bool {
     }
 }
 
-/// Whether the request was refused, as a grant would be, and no error code says why.
-pub(super) fn is_bare_refusal(failure: &TokenFailure) -> bool {
-    match failure {
-        TokenFailure::Refused { status, code: None, .. } => [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN].contains(status),
-        TokenFailure::Refused { code: Some(_), .. }
-        | TokenFailure::NotReady
-        | TokenFailure::NoResponse(_)
-        | TokenFailure::Unusable(_) => false,
+/// Whether a refusal may be this grant's though nothing in it says so: it has no error code, or an unknown one with a status that is
+/// usual where the client is refused. Which it is, a dummy shows: who refuses that by the protocol has let this client in.
+pub(super) fn may_concern_one_grant(failure: &TokenFailure, class: FailureClass) -> bool {
+    let TokenFailure::Refused { status, code, .. } = failure else { return false };
+    match (class, code.as_deref()) {
+        (FailureClass::Retry(_), None) => [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN].contains(status),
+        (FailureClass::Config(ConfigScope::Client), code) => {
+            *status == StatusCode::UNAUTHORIZED && !code.is_some_and(|code| CLIENT_CODES.contains(&code))
+        }
+        (FailureClass::Retry(_), Some(_))
+        | (FailureClass::Dead | FailureClass::Config(ConfigScope::Grant) | FailureClass::Ambiguous, _) => false,
     }
 }
 

@@ -69,11 +69,12 @@ impl Engine {
         Some(failed.retry_at.since(self.clock.now()))
     }
 
-    /// The class of a refused presentation. An answer without an error code is somebody else's, unless the provider refuses a dummy by
-    /// the protocol: then the same way leads to the provider, and it means this grant. The others must not pay for it.
+    /// The class of a refused presentation. An answer without an error code is somebody else's, or about this client, unless the provider
+    /// refuses a dummy by the protocol: then the same way leads to the provider, it accepts this client, and it means this grant. The
+    /// others must not pay for it.
     pub(super) async fn class_of(&self, failure: &TokenFailure, issuer: &str) -> FailureClass {
         let class = self.classify(failure);
-        if class == FailureClass::Retry(None) && classify::is_bare_refusal(failure) && self.refuses_dummies_now().await {
+        if classify::may_concern_one_grant(failure, class) && self.refuses_dummies_now().await {
             self.record_success(issuer);
             return FailureClass::Config(ConfigScope::Grant);
         }

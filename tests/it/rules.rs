@@ -205,6 +205,42 @@ async fn a_refusal_without_a_code_is_the_grant_s_where_the_provider_answers_othe
     assert!(visitor.browse(&world.idp, "/page").await.is_upstreams());
 }
 
+#[tokio::test]
+async fn what_a_provider_refuses_one_grant_without_saying_so_stops_no_other_user() {
+    let refusals = [
+        (401, "", vec![]),
+        (401, r#"{"error":"session_not_found"}"#, vec![]),
+        (403, "", vec![("retry-after", "30")]),
+        (400, "", vec![("retry-after", "30")]),
+    ];
+    for (status, body, headers) in refusals {
+        let world = World::build().set("oidc_outage_grace", "0").start().await;
+        let ann = world.signed_in().await;
+        world.idp.log_in_as(user("bob"));
+        let bob = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(status, body.to_owned(), headers));
+        world.idp.misbehave(Endpoint::Probe, Misbehaviour::Answer(400, r#"{"error":"invalid_grant"}"#.to_owned(), vec![]));
+        world.clock.advance(Duration::from_secs(301));
+        assert!(!ann.fetch("/").await.is_upstreams(), "{status} {body}: hers is refused, and there is no grace");
+        world.idp.behave(Endpoint::Refresh);
+        let served = bob.fetch("/").await;
+        assert!(served.is_upstreams(), "{status} {body}: his is not: {}", served.text());
+        assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "ok", "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_without_a_code_is_refused_for_everybody() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    for endpoint in [Endpoint::Refresh, Endpoint::Probe] {
+        world.idp.misbehave(endpoint, Misbehaviour::Answer(401, String::new(), vec![]));
+    }
+    world.clock.advance(Duration::from_secs(301));
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "refused");
+}
+
 /// RF-26: a token is copied to another row.
 #[tokio::test]
 async fn a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
