@@ -19,7 +19,11 @@ use crate::{
 
 /// The verdict on a response's ID token by the cached keys, before anything is fetched.
 #[derive(Debug)]
-pub struct LocalVerdict(Result<Option<JsonObject>, VerifyError>);
+pub struct LocalVerdict {
+    checked: Result<Option<JsonObject>, VerifyError>,
+    /// The ID token takes from the identity what decides who may pass, and no user info is to come that could say otherwise.
+    withdraws: bool,
+}
 
 /// What becomes of an identity by a response that is about the same subject.
 enum Refreshed {
@@ -41,18 +45,29 @@ pub enum RefreshVerdict {
 }
 
 impl LocalVerdict {
-    /// Whether the response may be about somebody else, so that its access token must not be forwarded yet.
-    pub fn is_unverified(&self) -> bool {
-        self.0.is_err()
+    /// Whether the identity that is stored is not good for the new tokens: they may be somebody else's, or it has lost what it was good
+    /// for. Until what came of it is saved too, the access token must not be forwarded.
+    pub fn holds_back_the_identity(&self) -> bool {
+        self.withdraws || self.checked.is_err()
     }
 }
 
 impl Provider {
     /// Verifies a response by the cached keys. Makes no call, so that it can run before the response is saved.
     pub fn verify_refresh_locally(&self, tokens: &TokenResponse, before: &Identity) -> LocalVerdict {
-        let (Some(token), Ok(metadata)) = (&tokens.id_token, self.metadata()) else { return LocalVerdict(Ok(None)) };
+        let (Some(token), Ok(metadata)) = (&tokens.id_token, self.metadata()) else {
+            return LocalVerdict { checked: Ok(None), withdraws: false };
+        };
         let signed = self.verify_signature_with(token.expose(), &metadata.algorithms, &self.keys.current(), KeyPurpose::Renewal);
-        LocalVerdict(self.validate_id_token(&metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some))
+        let checked = self.validate_id_token(&metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some);
+        let withdraws = match &checked {
+            Ok(Some(signed)) if metadata.userinfo_endpoint.is_none() => {
+                let left = self.settings.mapping.restricted_by(before, &signed.clone().once());
+                (&left.groups, &left.roles, &left.email) != (&before.groups, &before.roles, &before.email)
+            }
+            Ok(_) | Err(_) => false,
+        };
+        LocalVerdict { checked, withdraws }
     }
 
     /// Verifies a response, with newer keys and user info where they are needed.
@@ -153,7 +168,7 @@ impl Provider {
         before: &Identity,
         local: LocalVerdict,
     ) -> Result<Option<Claims>, RefreshVerdict> {
-        let checked = match (local.0, &tokens.id_token) {
+        let checked = match (local.checked, &tokens.id_token) {
             (Err(VerifyError::Signature(error)), Some(token)) if error.may_need_newer_keys() => {
                 match self.verify_signature(metadata, token.expose(), &metadata.algorithms, KeyPurpose::Renewal).await {
                     Ok(signed) => {

@@ -1,6 +1,6 @@
 //! Handles the result of a token call: saves new tokens, or acts on the failure's class.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     classify::{self, ConfigScope, FailureClass},
@@ -25,6 +25,9 @@ use crate::{
 /// How soon a grant whose token refresh could not be verified is refreshed again, whatever its access token's lifetime.
 const UNVERIFIED_RETRY: Duration = Duration::from_secs(60);
 
+/// How long the rest of a token refresh (newer keys, user info, groups) is waited for before its tokens are marked as unverified.
+const VERIFYING: Duration = Duration::from_secs(1);
+
 /// How long a login is waited for that may have ended a refused grant.
 const SAVING_A_LOGIN: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,14 @@ pub(super) struct Presentation<'a> {
 pub(super) struct CallTiming {
     pub(super) at: Timestamp,
     pub(super) took: Duration,
+}
+
+/// The verdict on tokens that are saved.
+enum Verified {
+    /// The row is as it was saved.
+    Soon(RefreshVerdict),
+    /// The row was marked as unverified meanwhile.
+    Marked(RefreshVerdict),
 }
 
 impl Engine {
@@ -75,7 +86,7 @@ impl Engine {
             scopes: response.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
             at: timing.at,
-            unverified: local_verdict.is_unverified().then_some(unverified),
+            unverified: local_verdict.holds_back_the_identity().then_some(unverified),
         });
         let generation = grant.generation;
         if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::clone(&renewed))).await? {
@@ -93,18 +104,26 @@ impl Engine {
             }
             return Ok(found);
         }
-        let was_unverified = local_verdict.is_unverified();
-        let mut is_row_known = false;
+        let mut is_marked = local_verdict.holds_back_the_identity();
         let before = self.provider.identity_before_refresh(grant);
-        let is_unverified = match self.provider.verify_refresh(&response, &before, local_verdict).await {
+        let mark = (!is_marked).then_some(unverified);
+        let verified = self.verify_saved(presentation, self.provider.verify_refresh(&response, &before, local_verdict), mark);
+        let verdict = match verified.await? {
+            Verified::Soon(verdict) => verdict,
+            Verified::Marked(verdict) => {
+                is_marked = true;
+                verdict
+            }
+        };
+        let mut is_row_known = false;
+        let is_unverified = match verdict {
             RefreshVerdict::Verified(identity) => {
-                is_row_known = !was_unverified && *identity == grant.identity;
-                self.save_verified_identity(presentation, &identity, was_unverified).await?;
+                is_row_known = self.save_verified_identity(presentation, *identity, is_marked).await?;
                 false
             }
             RefreshVerdict::Inconclusive(error) => {
-                if !was_unverified {
-                    self.pending.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
+                if !is_marked {
+                    self.pending.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, unverified)).await?;
                 }
                 self.report_unverified(grant, &error);
                 true
@@ -131,30 +150,47 @@ impl Engine {
         if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant).await }
     }
 
-    /// Saves the verified identity. That it is verified again must be saved; merely changed claims come again with the next token
-    /// refresh.
+    /// Waits for the verdict on tokens that are saved. If it takes long, they are `mark`ed as unverified, unless they are already: should
+    /// this process end before it, nobody is served as before for as long as the access token lives.
+    async fn verify_saved(
+        &self,
+        presentation: Presentation<'_>,
+        verification: impl Future<Output = RefreshVerdict>,
+        mark: Option<Unverified>,
+    ) -> Result<Verified, StoreError> {
+        let Presentation { grant, attempt, .. } = presentation;
+        let mut verification = pin!(verification);
+        let Some(mark) = mark else { return Ok(Verified::Soon(verification.await)) };
+        if let Ok(verdict) = tokio::time::timeout(VERIFYING, verification.as_mut()).await {
+            return Ok(Verified::Soon(verdict));
+        }
+        let marking = self.pending.save_with_retry(grant.id, attempt, Write::Unverified(grant.generation + 1, mark));
+        // While the store is away, the provider's answer is read all the same.
+        let (marked, verdict) = tokio::join!(marking, verification);
+        marked.map(|_took_effect| Verified::Marked(verdict))
+    }
+
+    /// Saves the verified identity, unless a name of it is locked out. Until it is saved, a group that was taken from the user is good for
+    /// its access. Returns whether it is as it was, which costs no write.
     async fn save_verified_identity(
         self: &Arc<Self>,
         presentation: Presentation<'_>,
-        identity: &Identity,
-        was_unverified: bool,
-    ) -> Result<(), StoreError> {
+        identity: Identity,
+        is_marked: bool,
+    ) -> Result<bool, StoreError> {
         let Presentation { grant, attempt, .. } = presentation;
-        let generation = grant.generation + 1;
-        let names = NewNames::of(&grant.identity, identity, &self.provider.registrations(), self.clock.now()).map(Arc::new);
+        if !is_marked && identity == grant.identity {
+            return Ok(true);
+        }
+        let names = NewNames::of(&grant.identity, &identity, &self.provider.registrations(), self.clock.now()).map(Arc::new);
         // Before the save, so that no app is told the name; and after it, because whoever locks it out meanwhile finds no session by it.
         if self.end_if_locked_out(presentation, names.as_ref()).await? {
-            return Ok(());
+            return Ok(false);
         }
-        if was_unverified {
-            self.pending.save_with_retry(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
-        } else if *identity != grant.identity
-            && let Err(error) = self.store.save_identity(grant.id, generation, identity).await
-        {
-            tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
-        }
+        let write = Write::Identity(grant.generation + 1, Arc::new(identity));
+        self.pending.save_with_retry(grant.id, attempt, write).await?;
         self.end_if_locked_out(presentation, names.as_ref()).await?;
-        Ok(())
+        Ok(false)
     }
 
     /// Ends the user's sessions if one of these names is locked out, and waits for the store until that is known. Returns whether it is.

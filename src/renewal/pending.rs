@@ -17,7 +17,7 @@ use crate::{
     grant::{AttemptId, EndReason, GrantId},
     identity::Identity,
     lock::{Mutex, MutexGuard},
-    store::{Fence, Renewed, Store, StoreError},
+    store::{Fence, Renewed, Store, StoreError, Unverified},
 };
 
 /// A write of a token refresh to its grant's row.
@@ -31,8 +31,8 @@ pub(super) enum Write {
     /// Expires the intent's lease, because the outcome is unknown. With the earliest time of the next attempt, and how long the lease
     /// runs on, while the provider may still be processing the call.
     ExpireLease { retry_at: Option<Timestamp>, settling: Duration },
-    /// Marks this generation's tokens as unverified since this time.
-    Unverified(i64, Timestamp),
+    /// Marks this generation's tokens as unverified.
+    Unverified(i64, Unverified),
     /// Saves this generation's identity, which has been verified.
     Identity(i64, Arc<Identity>),
     /// Ends all sessions of the user if one of these names is locked out.
@@ -67,7 +67,7 @@ impl Write {
             Self::ExpireLease { retry_at, settling } => {
                 store.expire_lease(id, attempt, *retry_at, *settling).await.map(|()| true)
             }
-            Self::Unverified(generation, since) => store.mark_unverified(id, *generation, *since).await.map(|()| true),
+            Self::Unverified(generation, unverified) => store.mark_unverified(id, *generation, *unverified).await.map(|()| true),
             Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
             Self::EndIfLockedOut(names) => names.end_if_locked_out(store).await,
             Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::harness::{
-    Builder, World,
+    Builder, Kind, World,
     eventually::eventually,
     idp::{Endpoint, Idp, Misbehaviour, Signer},
     logs::lines_with,
@@ -222,4 +222,69 @@ async fn user_info_that_is_away_at_a_renewal_makes_nobody_stale() {
     assert!(visitor.get("/").await.is_upstreams());
     assert!(!is_stale(&world) && has_token(&world), "the ID token has said whose it is");
     assert_eq!(lines_with(&[world.idp.issuer(), "user info was refused with status 403"]).len(), 1);
+}
+
+/// Ann, whose groups are told by user info alone, and who is in the one that may pass.
+async fn ann_of_staff(replicas: usize) -> (World, Visitor) {
+    let build =
+        world().on(Kind::Postgres).replicas(replicas).set("oidc_group_field", "groups").set("oidc_allowed_groups", "staff");
+    let world = build.start_with(|idp| idp.edit_userinfo(|claims| claims["groups"] = json!(["staff"]))).await;
+    let ann = world.signed_in().await;
+    assert!(ann.get("/").await.is_upstreams());
+    (world, ann)
+}
+
+/// What a process leaves behind that is killed while it waits for user info is what another finds meanwhile.
+#[tokio::test]
+async fn while_user_info_is_long_in_coming_nobody_else_takes_the_old_groups_for_new_ones() {
+    let (world, ann) = ann_of_staff(2).await;
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Held);
+    world.idp.edit_userinfo(|claims| claims["groups"] = json!([]));
+    world.clock.advance(Duration::from_secs(280));
+    assert!(ann.get("/").await.is_upstreams(), "refreshed in the background");
+    let other = ann.copy().at(world.replicas[1].address);
+    eventually("the new tokens are marked", async || {
+        assert!(other.get("/").await.is_upstreams());
+        is_stale(&world) && !has_token(&world)
+    })
+    .await;
+    world.idp.behave(Endpoint::Userinfo);
+    eventually("the group is gone", async || other.get("/").await.status == StatusCode::FORBIDDEN).await;
+    world.idp.edit_userinfo(|claims| claims["groups"] = json!(["staff"]));
+    world.clock.advance(EXPIRED);
+    assert!(ann.get("/").await.is_upstreams());
+    assert!(!is_stale(&world) && has_token(&world));
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "and no refresh for the mark");
+}
+
+#[tokio::test]
+async fn a_changed_identity_that_the_store_does_not_take_is_saved_when_it_is_back() {
+    let (world, ann) = ann_of_staff(1).await;
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Held);
+    world.idp.edit_userinfo(|claims| claims["groups"] = json!([]));
+    world.clock.advance(Duration::from_secs(280));
+    assert!(ann.get("/").await.is_upstreams(), "refreshed in the background");
+    eventually("user info is asked for", async || world.idp.calls(Endpoint::Userinfo) == 2).await;
+    world.store_line.as_ref().unwrap().cut();
+    world.idp.behave(Endpoint::Userinfo);
+    eventually("the write waits", async || !lines_with(&["renewal cannot be saved yet"]).is_empty()).await;
+    world.store_line.as_ref().unwrap().mend();
+    eventually("the group is gone", async || ann.get("/").await.status == StatusCode::FORBIDDEN).await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "by the same refresh");
+}
+
+/// Groups that the ID token tells, where there is no user info: they are good for nothing from the moment at which it is known.
+#[tokio::test]
+async fn a_group_that_an_id_token_takes_back_is_gone_with_the_same_refresh() {
+    let build = world().set("oidc_group_field", "groups").set("oidc_allowed_groups", "staff").set("oidc_ignore_userinfo", "true");
+    let world = build.start_with(|idp| idp.edit_id_token(|claims| claims["groups"] = json!(["staff"]))).await;
+    let ann = world.signed_in().await;
+    world.idp.edit_id_token(|claims| claims["groups"] = json!([]));
+    world.clock.advance(EXPIRED);
+    assert_eq!(ann.get("/").await.status, StatusCode::FORBIDDEN);
+    world.idp.edit_id_token(|claims| claims["groups"] = json!(["staff"]));
+    world.clock.advance(EXPIRED);
+    assert!(ann.get("/").await.is_upstreams());
+    assert!(!is_stale(&world) && has_token(&world));
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
 }

@@ -6,7 +6,7 @@ use crate::{
     grant::{EndReason, Grant, GrantId},
     identity::Identity,
     secret::Secret,
-    store::{Change, Fence, IdleExpiry, StoreError, operation::Operation, rows, sealing},
+    store::{Change, Fence, IdleExpiry, StoreError, Unverified, operation::Operation, rows, sealing},
 };
 
 impl Store {
@@ -89,13 +89,18 @@ impl Store {
         Ok(())
     }
 
-    /// Marks that the response of the renewal to `generation` cannot be verified, since `at` unless it was marked before.
+    /// Marks that the response of the renewal to `generation` is not verified, unless it was marked before.
     ///
     /// # Errors
     /// The grant may not have been marked.
-    pub async fn mark_unverified(&self, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, at))).await?;
-        self.committed.amend(id, generation, |renewal| renewal.unverified_since = renewal.unverified_since.or(Some(at)));
+    pub async fn mark_unverified(&self, id: GrantId, generation: i64, unverified: Unverified) -> Result<(), StoreError> {
+        self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, unverified)))
+            .await?;
+        self.committed.amend(id, generation, |renewal| {
+            if renewal.unverified_since.is_none() {
+                (renewal.unverified_since, renewal.retry_at) = (Some(unverified.since), Some(unverified.retry_at));
+            }
+        });
         self.announce(Change::Grant(id));
         Ok(())
     }

@@ -1,9 +1,8 @@
 //! Statements on grants.
 
 use crate::{
-    clock::Timestamp,
     grant::{EndReason, GrantId},
-    store::{Fence, StoreError, connection::Connection, rows::GrantRow, sql::Template},
+    store::{Fence, StoreError, Unverified, connection::Connection, rows::GrantRow, sql::Template},
 };
 
 impl Connection<'_> {
@@ -73,14 +72,18 @@ impl Connection<'_> {
         &mut self,
         id: GrantId,
         generation: i64,
-        at: Timestamp,
+        unverified: Unverified,
     ) -> Result<(), StoreError> {
-        self.query("UPDATE grants SET unverified_since = COALESCE(unverified_since, $3) WHERE id = $1 AND generation = $2")
-            .bind(&id.0[..])
-            .bind(generation)
-            .bind(at.0)
-            .execute()
-            .await?;
+        self.query(
+            "UPDATE grants SET unverified_since = $3, retry_at = $4 \
+             WHERE id = $1 AND generation = $2 AND unverified_since IS NULL",
+        )
+        .bind(&id.0[..])
+        .bind(generation)
+        .bind(unverified.since.0)
+        .bind(unverified.retry_at.0)
+        .execute()
+        .await?;
         Ok(())
     }
 }

@@ -182,7 +182,9 @@ contract! {
         let (since, retry_at) = (Timestamp(2000), Timestamp(62_000));
         let renew = async |generation, unverified| {
             let attempt = AttemptId::random();
-            store.begin_renewal(id, NewIntent::first(attempt, generation, LEASE)).await.unwrap().unwrap();
+            let retry_at = store.grant(id).await.unwrap().unwrap().retry_at;
+            let intent = NewIntent { retry_at, ..NewIntent::first(attempt, generation, LEASE) };
+            store.begin_renewal(id, intent).await.unwrap().unwrap();
             assert!(store.save_renewal(id, attempt, generation, &Renewed { unverified, ..renewed("1") }).await.unwrap());
             let grant = store.grant(id).await.unwrap().unwrap();
             (grant.unverified_since, grant.retry_at)
@@ -198,11 +200,12 @@ contract! {
         assert_eq!(state().await, (Some(since), Some(retry_at)), "of an older generation");
         store.save_identity(id, 2, &identity).await.unwrap();
         assert_eq!(state().await, (None, None));
-        store.mark_unverified(id, 1, since).await.unwrap();
-        assert_eq!(state().await.0, None, "of an older generation");
-        store.mark_unverified(id, 2, since).await.unwrap();
-        store.mark_unverified(id, 2, retry_at).await.unwrap();
-        assert_eq!(state().await.0, Some(since), "since the first");
+        let unverified = Unverified { since, retry_at };
+        store.mark_unverified(id, 1, unverified).await.unwrap();
+        assert_eq!(state().await, (None, None), "of an older generation");
+        store.mark_unverified(id, 2, unverified).await.unwrap();
+        store.mark_unverified(id, 2, Unverified { since: retry_at, retry_at: Timestamp(99_000) }).await.unwrap();
+        assert_eq!(state().await, (Some(since), Some(retry_at)), "since the first");
         assert_eq!(renew(2, None).await, (None, None), "a renewal that is verified when it is saved");
     }
 }

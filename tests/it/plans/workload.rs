@@ -14,7 +14,7 @@ use evergate::{
     store::{
         EventFilter, EventPlace, EventsOf, Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget,
         NameKind, NewGrant, NewIntent, NewToken, Renewed, SeenPosition, SessionFilter, SessionKind, Settings, Sharing, Store,
-        TokenSaved, Tokens,
+        TokenSaved, Tokens, Unverified,
     },
     telemetry::metrics::Metrics,
 };
@@ -132,7 +132,7 @@ async fn renewals(store: &Store) {
     assert!(store.abandon_attempt(id, attempt).await.unwrap());
     let identity = Identity { subject: "user-8".into(), ..Identity::default() };
     store.save_identity(id, 1, &identity).await.unwrap();
-    store.mark_unverified(id, 1, AT).await.unwrap();
+    store.mark_unverified(id, 1, Unverified { since: AT, retry_at: AT }).await.unwrap();
     // Most tokens have expired long ago.
     assert!(store.due_before_idle_expiry(Timestamp(NOW - 400_000)).await.unwrap().is_done);
 }
