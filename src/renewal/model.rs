@@ -8,6 +8,7 @@
 //! What holds in every state:
 //! - a one-use refresh token that was used is never presented again to a provider that detects reuse;
 //! - a new token that a living replica received is in the store, or in that replica's queue of writes, or used;
+//! - one that is received after a logout is revoked;
 //! - a grant ends as dead only when the provider ended it, and with an unknown outcome only after a fault;
 //! - from every state one can be reached in which nothing is under way and nobody waits.
 //!
@@ -145,6 +146,7 @@ fn each_broken_step_is_found() {
     finds(strict(), Mutation::IntentAfterPresentation, REUSED);
     finds(strict(), Mutation::BeginsWithoutFence, REUSED);
     finds(strict(), Mutation::WritesOnce, LOST);
+    finds(strict(), Mutation::ForgetsAfterLogout, "lives on after the logout");
     finds(introspecting(), Mutation::SavesOnlyWhileIntentIsHeld, LOST);
     finds(Scenario { renewals: 2, ..interval() }, Mutation::SavesWithoutGeneration, LOST);
     finds(introspecting(), Mutation::IntentNeverAges, REUSED);

@@ -18,7 +18,7 @@ use crate::{
     identity::{Identity, RenderedHeaders},
     oidc::{RefreshTokenRotation, RefreshVerdict, TokenFailure, TokenResponse},
     secret::Secret,
-    store::{Fence, OrphanedToken, Renewed, StoreError, Tokens, Unverified},
+    store::{Fence, OrphanedToken, Renewed, Store, StoreError, TokenEnd, Tokens, Unverified},
     telemetry::logs::causes,
 };
 
@@ -93,9 +93,14 @@ impl Engine {
             let found = self.read_outcome(grant).await?;
             match &found {
                 // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
-                Outcome::Gone | Outcome::Ended(_) => {
+                Outcome::Gone => {
                     self.record_outcome(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile").await;
+                    let end = if self.end_was_requested(grant).await { TokenEnd::Requested } else { TokenEnd::Unrequested };
+                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile", end).await;
+                }
+                Outcome::Ended(_) => {
+                    self.record_outcome(grant, "ok", "logged_out_meanwhile");
+                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile", TokenEnd::Unrequested).await;
                 }
                 // Another attempt reused the token and was faster. Both new tokens belong to one family, which must stay valid.
                 Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
@@ -133,7 +138,7 @@ impl Engine {
                 self.pending.save_with_retry(grant.id, attempt, end).await?;
                 self.record_outcome(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
-                self.revoke(grant, response.refresh_token.as_ref(), "identity_refused").await;
+                self.revoke(grant, response.refresh_token.as_ref(), "identity_refused", TokenEnd::Unrequested).await;
                 return self.read_outcome(grant).await;
             }
         };
@@ -296,7 +301,17 @@ impl Engine {
         matches!(self.store.has_sessions(grant.id).await, Ok(false))
     }
 
-    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
+    /// Whether somebody asked for the end of a grant that is gone. If the store cannot be read, or nothing is found soon, nobody did.
+    async fn end_was_requested(&self, grant: &Grant) -> bool {
+        if matches!(self.store.end_was_requested(grant.id).await, Ok(true)) {
+            return true;
+        }
+        // The old token may have been revoked a moment ago, which the history is about to tell.
+        tokio::time::sleep(Store::HISTORY_DELAY).await;
+        matches!(self.store.end_was_requested(grant.id).await, Ok(true))
+    }
+
+    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str, end: TokenEnd) {
         let Some(token) = refresh_token else { return };
         let registration = self.provider.registration();
         let orphaned = OrphanedToken {
@@ -304,6 +319,7 @@ impl Engine {
             identity: &grant.identity,
             provider_session: grant.provider_session.as_deref(),
             reason,
+            end,
         };
         if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");

@@ -8,7 +8,7 @@ use crate::{
     identity::Identity,
     oidc::{UnverifiedToken, VerifiedLogin},
     secret::Secret,
-    store::{NewGrant, OrphanedToken},
+    store::{NewGrant, OrphanedToken, TokenEnd},
     telemetry::logs::causes,
 };
 
@@ -89,7 +89,7 @@ impl SignIn {
         let Some(token) = refresh_token else { return };
         let registration = self.provider.registration();
         let grant = GrantId::of_denied(registration.issuer, &identity.subject);
-        let orphaned = OrphanedToken { registration, identity, provider_session, reason: why.name() };
+        let orphaned = OrphanedToken { registration, identity, provider_session, reason: why.name(), end: TokenEnd::Unrequested };
         if let Err(error) = self.parts.store.enqueue_revocation(grant, token, orphaned).await {
             tracing::warn!(
                 error = causes(&error),

@@ -53,7 +53,7 @@ use crate::{
 pub use counts::Counts;
 pub use ended_users::END_RETENTION;
 pub use logouts::LOGOUT_RETENTION;
-pub use revocations::{OrphanedToken, Revocation, RevocationToken};
+pub use revocations::{OrphanedToken, Revocation, RevocationToken, TokenEnd};
 
 /// The store; cloning shares it.
 #[derive(Clone, Debug)]

@@ -90,6 +90,7 @@ operations! {
     EnqueueRevocation "enqueue_revocation" Repeatable,
     ClaimRevocation "claim_revocation" Once,
     WouldEndOthers "would_end_others" Read,
+    EndWasRequested "end_was_requested" Read,
     DeleteRevocation "delete_revocation" Repeatable,
     PostponeRevocation "postpone_revocation" Repeatable,
     // Encryption keys.

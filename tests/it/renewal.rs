@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::harness::{
-    World,
+    Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, Offline, Rotation},
     visitor::Reply,
@@ -194,4 +194,27 @@ async fn a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
     assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "the logout wins");
     eventually("every refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// RF-06: the same where nobody can tell which of the user's sessions at the provider a grant belongs to.
+#[tokio::test]
+async fn a_logout_during_a_renewal_revokes_the_new_token_also_while_the_user_has_another_browser() {
+    let without_sid = |claims: &mut serde_json::Value| drop(claims.as_object_mut().unwrap().remove("sid"));
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start_with(|idp| idp.edit_id_token(without_sid)).await;
+        let (visitor, other) = (world.signed_in().await, world.signed_in().await);
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::HeldAnswer);
+        world.clock.advance(EXPIRED);
+        let waiting = tokio::spawn({
+            let visitor = visitor.copy();
+            async move { visitor.fetch("/").await }
+        });
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+        visitor.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
+        eventually("the old token is revoked", async || world.idp.revoked().len() == 1).await;
+        world.idp.behave(Endpoint::Refresh);
+        assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "the logout wins");
+        eventually("the new token is revoked", async || world.idp.revoked().len() == 2).await;
+        assert!(other.fetch("/").await.is_upstreams(), "the other browser goes on");
+    }
 }

@@ -122,7 +122,8 @@ fn successors(world: &World, scenario: &Scenario, add: &mut impl FnMut(Event, Wo
         }
     }
     if let Some(mut next) = world.fault() {
-        if next.row.take().is_some() {
+        if let Some(row) = next.row.take() {
+            next.revoked |= 1 << row.token;
             add((None, "the user logs out"), next.clone());
         }
         if !next.provider.revoked {

@@ -289,6 +289,10 @@ fn write_outcome(
             }
             Write::End => row.end(attempt),
         }
+    } else if let Write::Save(Some(new)) = write
+        && !scenario.breaks(Mutation::ForgetsAfterLogout)
+    {
+        next.revoked |= 1 << new;
     }
     if let Some(unheard) = next.fault().filter(|unheard| unheard.row != world.row) {
         add("does not hear that it was written", unheard);

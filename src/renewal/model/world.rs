@@ -58,6 +58,8 @@ pub(super) enum Mutation {
     EveryRefusalIsConclusive,
     /// Nobody retries after an expired lease.
     NeverRetriesAfterLease,
+    /// What a token call brings after a logout is not revoked.
+    ForgetsAfterLogout,
 }
 
 /// What is explored.
@@ -118,6 +120,8 @@ pub(super) struct World {
     pub(super) late: Option<LateBegin>,
     /// New tokens that a replica received, which nothing has happened to since that could have lost them.
     pub(super) received: u8,
+    /// The tokens that are revoked at the provider, or are about to be: after a logout nobody else knows them.
+    pub(super) revoked: u8,
     /// How many things may still go wrong.
     pub(super) faults: u8,
     /// What went wrong that must not.
@@ -134,6 +138,7 @@ impl World {
             calls: Vec::new(),
             late: None,
             received: 0,
+            revoked: 0,
             faults: scenario.faults,
             violation: None,
         }
@@ -214,20 +219,20 @@ impl World {
         if self.violation.is_some() {
             return self.violation;
         }
-        let row = self.row.as_ref()?;
+        let is_known = |token: u8| self.provider.is_used(token) || self.replicas.iter().any(|replica| replica.is_saving(token));
+        let lost = |is_kept: &dyn Fn(u8) -> bool| {
+            (0..8).any(|token| self.received & (1 << token) != 0 && !is_known(token) && !is_kept(token))
+        };
+        let Some(row) = &self.row else {
+            return lost(&|token| self.revoked & (1 << token) != 0).then_some("a token lives on after the logout");
+        };
         if row.ended == Some(crate::grant::EndReason::Dead) && !self.provider.revoked {
             return Some("the grant ended as dead and is alive at the provider");
         }
         if row.ended.is_some() && self.faults == scenario.faults {
             return Some("the grant ended though nothing went wrong");
         }
-        let is_kept = |token: u8| {
-            row.token == token
-                || row.ended == Some(crate::grant::EndReason::Dead)
-                || self.provider.is_used(token)
-                || self.replicas.iter().any(|replica| replica.is_saving(token))
-        };
-        let lost = (0..8).any(|token| self.received & (1 << token) != 0 && !is_kept(token));
-        lost.then_some("a token that was received is lost")
+        let is_kept = |token: u8| row.token == token || row.ended == Some(crate::grant::EndReason::Dead);
+        lost(&is_kept).then_some("a token that was received is lost")
     }
 }

@@ -25,6 +25,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const ROUNDS_TO_FIGURES: u32 = 10;
 
 impl Store {
+    /// After this time an event is in the history, if the store takes it.
+    pub const HISTORY_DELAY: Duration = FLUSH_INTERVAL.saturating_mul(2);
+
     /// Reads somebody's events behind a place, the newest first, and `most` of them at most.
     ///
     /// # Errors

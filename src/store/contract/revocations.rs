@@ -60,6 +60,17 @@ pub struct OrphanedToken<'a> {
     pub provider_session: Option<&'a str>,
     /// The reason in the history.
     pub reason: &'a str,
+    /// Whether somebody asked for its end.
+    pub end: TokenEnd,
+}
+
+/// Whether somebody asked for the end of a refresh token: a user, an administrator or the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenEnd {
+    /// It is revoked, as at any logout.
+    Requested,
+    /// It is revoked unless that would end another grant of its user's.
+    Unrequested,
 }
 
 /// The refresh token of a revocation.
@@ -95,7 +106,10 @@ impl Store {
             provider_session: orphaned.provider_session.map(str::to_owned),
             identity: rows::identity_to_text(orphaned.identity)?,
             reason: orphaned.reason.to_owned(),
-            sparing: true,
+            sparing: match orphaned.end {
+                TokenEnd::Requested => false,
+                TokenEnd::Unrequested => true,
+            },
             after: Duration::ZERO,
         };
         self.call(Operation::EnqueueRevocation, |connection| Box::pin(connection.enqueue_revocation(&revocation, &sealed, None)))
@@ -156,6 +170,15 @@ impl Store {
             provider_session: revocation.provider_session.as_deref(),
         };
         self.call(Operation::WouldEndOthers, |connection| Box::pin(connection.has_grant_in_use(filter, shared))).await
+    }
+
+    /// Whether somebody asked for the end of a grant that is gone, and its refresh token was to be revoked for it: that revocation is
+    /// due, or in the history. What is not found may be on its way into the history, for [`Store::HISTORY_DELAY`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn end_was_requested(&self, grant: GrantId) -> Result<bool, StoreError> {
+        self.call(Operation::EndWasRequested, |connection| Box::pin(connection.end_was_requested(grant))).await
     }
 
     /// Deletes a revocation that is done, or not to be done.

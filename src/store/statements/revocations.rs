@@ -183,6 +183,14 @@ impl Connection<'_> {
         Ok(found.is_some())
     }
 
+    /// Whether a revocation for a request is due for this grant's token, or was.
+    pub(in crate::store) async fn end_was_requested(&mut self, grant: GrantId) -> Result<bool, StoreError> {
+        // Nobody's request has a reason of its own; see `delete_unused_grant`, which also names the revocation after the grant.
+        const SQL: &str = "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM revocations WHERE id = $1 AND NOT sparing) \
+             OR EXISTS (SELECT 1 FROM events WHERE grant_id = $1 AND kind = 'revocation' AND reason = '')";
+        Ok(self.query(SQL).bind(&grant.0[..]).fetch_optional().await?.is_some())
+    }
+
     pub(in crate::store) async fn delete_revocation(&mut self, id: &[u8]) -> Result<(), StoreError> {
         self.query("DELETE FROM revocations WHERE id = $1").bind(id).execute().await?;
         Ok(())

@@ -146,10 +146,11 @@ async fn ends(store: &Store) {
         assert!(store.end_grant(id, fence, EndReason::Dead, None).await.unwrap());
         store.end_session(session).await.unwrap().unwrap();
     }
-    let (_, session) = login(store, "user-6", true, Sharing::Own, None).await;
+    let (id, session) = login(store, "user-6", true, Sharing::Own, None).await;
     store.end_session(session).await.unwrap().unwrap();
     let revocation = store.claim_revocation(REGISTRATION, LEASE).await.unwrap().unwrap();
     store.would_end_others(&revocation, REGISTRATION, true).await.unwrap();
+    assert!(store.end_was_requested(id).await.unwrap());
 }
 
 async fn history_and_upkeep(store: &Store) {
