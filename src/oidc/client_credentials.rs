@@ -25,7 +25,7 @@ use super::{
     },
     client_key::{ClientKey, ClientKeyError},
     discovery::ProviderMetadata,
-    http::{FetchError, HttpClient, HttpResponse},
+    http::{Deadlines, FetchError, HttpClient, HttpResponse},
     learnt_auth::LearntAuth,
     preset::Audience,
 };
@@ -62,6 +62,8 @@ pub(super) struct FormPost<'a> {
     pub(super) metadata: &'a ProviderMetadata,
     pub(super) parameters: &'a [(&'a str, &'a str)],
     pub(super) deadline: Duration,
+    /// How long after its beginning it may still be sent, if that is limited.
+    pub(super) sent_within: Option<Duration>,
 }
 
 /// How one attempt of a post authenticates.
@@ -88,6 +90,13 @@ impl Call<'_> {
     /// What is left of the deadline, if that is worth another attempt.
     fn time_left(&self) -> Option<Duration> {
         Some(self.post.deadline.saturating_sub(self.started.elapsed())).filter(|left| *left >= MIN_RETRY_TIME)
+    }
+
+    /// The deadlines of an attempt of it that has `left` to be answered.
+    fn deadlines(&self, left: Duration) -> Deadlines {
+        let deadlines = Deadlines::from(left);
+        let connecting = self.post.sent_within.map(|within| within.saturating_sub(self.started.elapsed()));
+        Deadlines { connecting: connecting.map_or(deadlines.connecting, |within| within.min(deadlines.connecting)), ..deadlines }
     }
 }
 
@@ -121,7 +130,7 @@ impl ClientCredentials {
     pub(super) async fn post(&self, http: &HttpClient, post: FormPost<'_>) -> Result<HttpResponse, FetchError> {
         let call = Call { http, post, started: Stopwatch::start() };
         let first = Attempt { variant: self.variant(post), with_previous: self.uses_previous_secret.load(Ordering::Acquire) };
-        let response = http.call_endpoint(self.request(post, first)?, post.deadline).await?;
+        let response = http.call_endpoint(self.request(post, first)?, call.deadlines(post.deadline)).await?;
         if !is_client_auth_error(&response) {
             if proves_client_auth(&response) {
                 self.learnt.confirm(post.endpoint);
@@ -159,7 +168,7 @@ impl ClientCredentials {
     /// Posts once more, authenticating as in `other`. `None` if there is no time left, or if that is refused too.
     async fn try_again(&self, call: &Call<'_>, first: Attempt, other: Attempt) -> Result<Option<HttpResponse>, FetchError> {
         let Some(left) = call.time_left() else { return Ok(None) };
-        let response = call.http.call_endpoint(self.request(call.post, other)?, left).await?;
+        let response = call.http.call_endpoint(self.request(call.post, other)?, call.deadlines(left)).await?;
         if is_client_auth_error(&response) || (other.variant != first.variant && is_malformed_request(&response)) {
             return Ok(None);
         }

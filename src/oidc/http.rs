@@ -2,7 +2,7 @@
 //! for the response, and a new connection for each call, because a request that fails on a reused connection may or may not
 //! have arrived. Compression is not requested, but a compressed response is decompressed: a refresh token was spent for it.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{io::Read, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -34,6 +34,21 @@ use crate::{
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The deadline for connecting. A request that gets no further was not sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The deadlines of a call, both from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    /// That of the whole call.
+    pub(super) call: Duration,
+    /// That for connecting, if it is an earlier one.
+    pub(super) connecting: Duration,
+}
+
+impl From<Duration> for Deadlines {
+    fn from(call: Duration) -> Self {
+        Self { call, connecting: CONNECT_TIMEOUT }
+    }
+}
 
 /// A client for one provider.
 #[derive(Debug)]
@@ -86,9 +101,9 @@ impl FetchError {
     }
 }
 
-/// The deadline of a call came before there was a connection.
+/// A deadline came before there was a connection.
 #[derive(Debug, thiserror::Error)]
-#[error("there was no connection within {} s", .0.as_secs())]
+#[error("there was no connection within {:.1} s", .0.as_secs_f32())]
 struct NotConnected(Duration);
 
 /// What makes a response unreadable, besides a connection that breaks.
@@ -117,10 +132,10 @@ impl HttpClient {
     pub(super) async fn call_endpoint(
         &self,
         request: Request<Full<Bytes>>,
-        deadline: Duration,
+        deadlines: impl Into<Deadlines>,
     ) -> Result<HttpResponse, FetchError> {
         let address = request.uri().clone();
-        let response = self.send(request, deadline).await;
+        let response = self.send(request, deadlines).await;
         match &response {
             Ok(response) if matches!(response.status.as_u16(), 404 | 405 | 410) => {
                 *self.missing_endpoint() = Some(address);
@@ -154,7 +169,11 @@ impl HttpClient {
         self.missing_endpoint.lock()
     }
 
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadlines: impl Into<Deadlines>,
+    ) -> Result<HttpResponse, FetchError> {
         // The path alone: a query may hold what is nobody's to see.
         let (uri, method) = (request.uri(), request.method().as_str());
         let span = tracing::trace_span!(
@@ -171,7 +190,7 @@ impl HttpClient {
             http.response.status_code = Empty,
             error.type = Empty,
         );
-        let sent = self.send_untraced(request, deadline).instrument(span.clone()).await;
+        let sent = self.send_untraced(request, deadlines.into()).instrument(span.clone()).await;
         match &sent {
             Ok(response) => {
                 span.record("http.response.status_code", response.status.as_u16());
@@ -184,26 +203,29 @@ impl HttpClient {
         sent
     }
 
-    async fn send_untraced(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
+    async fn send_untraced(&self, mut request: Request<Full<Bytes>>, deadlines: Deadlines) -> Result<HttpResponse, FetchError> {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // Set when there is a connection that the request is about to be written to.
         let connection = capture_connection(&mut request);
-        let started = Stopwatch::start();
-        let response = match tokio::time::timeout(deadline, self.client.request(request)).await {
-            Ok(response) => response.map_err(|error| match error.is_connect() {
-                true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
-                true => FetchError::NotSent(Arc::new(error)),
-                false => FetchError::Broken(Arc::new(error)),
-            })?,
-            // The deadline may be shorter than that for connecting, by the settings or because an earlier try has used it up.
+        let (started, deadline) = (Stopwatch::start(), deadlines.call);
+        let left = move || deadline.saturating_sub(started.elapsed());
+        let mut answer = pin!(self.client.request(request));
+        // The deadline may be shorter than that for connecting, by the settings or because an earlier try has used it up.
+        let connecting = deadlines.connecting.min(deadline);
+        let response = match tokio::time::timeout(connecting, answer.as_mut()).await {
+            Ok(response) => response,
             Err(_) if connection.connection_metadata().is_none() => {
-                return Err(FetchError::NotSent(Arc::new(NotConnected(deadline))));
+                return Err(FetchError::NotSent(Arc::new(NotConnected(connecting))));
             }
-            Err(_) => return Err(FetchError::TimedOut(deadline)),
+            Err(_) => tokio::time::timeout(left(), answer).await.map_err(|_| FetchError::TimedOut(deadline))?,
         };
+        let response = response.map_err(|error| match error.is_connect() {
+            true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
+            true => FetchError::NotSent(Arc::new(error)),
+            false => FetchError::Broken(Arc::new(error)),
+        })?;
         let (head, body) = response.into_parts();
-        let left = deadline.saturating_sub(started.elapsed());
-        let read = tokio::time::timeout(left, read_body(&head.headers, body)).await;
+        let read = tokio::time::timeout(left(), read_body(&head.headers, body)).await;
         let body = match read.unwrap_or(Err(FetchError::TimedOut(deadline))) {
             // What an error means is said by its status at least: a 503 without its page is a 503, and no token was used for it.
             Err(error) if !head.status.is_success() => {

@@ -78,6 +78,7 @@ impl Provider {
             metadata,
             parameters: &parameters,
             deadline: SHORT_CALL_TIMEOUT,
+            sent_within: None,
         };
         Some(self.credentials.post(&self.http, post).await)
     }

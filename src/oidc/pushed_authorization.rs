@@ -58,6 +58,7 @@ impl Provider {
             metadata,
             parameters,
             deadline: SHORT_CALL_TIMEOUT,
+            sent_within: None,
         };
         let response = self.credentials.post(&self.http, post).await?;
         if !response.status.is_success() {

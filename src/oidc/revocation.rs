@@ -18,6 +18,7 @@ impl Provider {
             metadata: &metadata,
             parameters: &parameters,
             deadline: SHORT_CALL_TIMEOUT,
+            sent_within: None,
         };
         let response = self.credentials.post(&self.http, post).await?;
         if response.status.is_success() {

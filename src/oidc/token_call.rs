@@ -90,7 +90,7 @@ impl Provider {
             ("code_verifier", proof.verifier.expose()),
         ];
         let since_code = Stopwatch::start();
-        let tokens = self.request_tokens(&metadata, &parameters).await.map_err(ProviderError::from)?;
+        let tokens = self.request_tokens(&metadata, &parameters, None).await.map_err(ProviderError::from)?;
         match self.read_login(&metadata, &tokens, proof).await {
             Ok((identity, provider_session)) => Ok(VerifiedLogin { tokens, identity, provider_session, since_code }),
             Err(error) => Err(FailedExchange { error, left_over: UnverifiedToken::of(tokens).map(Box::new) }),
@@ -140,10 +140,22 @@ impl Provider {
     /// # Errors
     /// [`TokenFailure`].
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<TokenResponse, TokenFailure> {
+        self.refresh_if_sent_within(refresh_token, None).await
+    }
+
+    /// Presents a refresh token, or fails without having sent it if there is no connection in this time.
+    ///
+    /// # Errors
+    /// [`TokenFailure`].
+    pub async fn refresh_if_sent_within(
+        &self,
+        refresh_token: &Secret,
+        sent_within: Option<Duration>,
+    ) -> Result<TokenResponse, TokenFailure> {
         let metadata = self.metadata().map_err(|_| TokenFailure::NotReady)?;
         let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         self.refresh_calls.fetch_add(1, Ordering::Relaxed);
-        self.request_tokens(&metadata, &parameters).await
+        self.request_tokens(&metadata, &parameters, sent_within).await
     }
 
     /// Presents [`DUMMY_REFRESH_TOKEN`], to learn whether the token endpoint works and accepts this client.
@@ -158,6 +170,7 @@ impl Provider {
         &self,
         metadata: &ProviderMetadata,
         parameters: &[(&str, &str)],
+        sent_within: Option<Duration>,
     ) -> Result<TokenResponse, TokenFailure> {
         let post = FormPost {
             endpoint: ClientEndpoint::Token,
@@ -165,6 +178,7 @@ impl Provider {
             metadata,
             parameters,
             deadline: self.settings.token_timeout,
+            sent_within,
         };
         let requested_at = self.clock.now();
         let response = self.credentials.post(&self.http, post).await?;

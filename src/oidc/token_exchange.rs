@@ -23,6 +23,6 @@ impl Provider {
             (if target.is_resource { "resource" } else { "audience" }, &target.name),
         ];
         parameters.extend(target.scope.as_deref().map(|scope| ("scope", scope)));
-        self.request_tokens(&metadata, &parameters).await
+        self.request_tokens(&metadata, &parameters, None).await
     }
 }

@@ -14,7 +14,7 @@ use super::{
     engine::Engine,
     outcome::{CallTiming, Presentation},
     pending::Write,
-    recovery::{self, MAX_INTENT_AGE, Plan, Recovery, SAVING, recover},
+    recovery::{self, MAX_INTENT_AGE, Plan, Recovery, ReuseWindow, SAVING},
     result::Outcome,
     slots::Slot,
 };
@@ -47,8 +47,10 @@ const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Durat
 enum TokenUse {
     /// For the first time.
     First,
-    /// Again, after an attempt whose outcome is unknown.
+    /// Again, after an attempt whose outcome is unknown, where that is known to be harmless.
     Again(ExpiredAttempt),
+    /// Again, within a reuse interval; so long after the intent at the latest.
+    InTime(ExpiredAttempt, Duration),
     /// Again, if introspection says that it is still active.
     IfActive(ExpiredAttempt),
 }
@@ -57,7 +59,23 @@ impl TokenUse {
     fn follows(self) -> Option<ExpiredAttempt> {
         match self {
             Self::First => None,
-            Self::Again(expired) | Self::IfActive(expired) => Some(expired),
+            Self::Again(expired) | Self::InTime(expired, _) | Self::IfActive(expired) => Some(expired),
+        }
+    }
+
+    /// How old its intent may be when the token is presented.
+    fn latest(self) -> Duration {
+        match self {
+            Self::First | Self::Again(_) | Self::IfActive(_) => MAX_INTENT_AGE,
+            Self::InTime(_, latest) => latest,
+        }
+    }
+
+    /// How long after that there must be a connection that the token is sent over, if that is limited.
+    fn sent_within(self) -> Option<Duration> {
+        match self {
+            Self::First | Self::Again(_) | Self::IfActive(_) => None,
+            Self::InTime(_, latest) => Some(latest),
         }
     }
 
@@ -129,7 +147,7 @@ impl Engine {
                     self.wait_for_holder(&mut changes, &grant, attempt, rounds).await?;
                     continue;
                 }
-                Plan::RetryAfter(attempt) => match self.recover(&grant, attempt).await? {
+                Plan::RetryAfter(attempt) => match self.token_use_after_expired_lease(&grant, attempt).await? {
                     Recovered::Use(token_use) => token_use,
                     Recovered::Abandoned => continue,
                     Recovered::NotYet(wait) => return Ok(Outcome::Unavailable(wait)),
@@ -154,9 +172,9 @@ impl Engine {
 
     /// What is to be done about the grant's refresh token after an attempt of unknown outcome, by what is known of the provider, which
     /// must be ready.
-    async fn recovery(&self, grant: &Grant) -> Result<Recovery, StoreError> {
+    async fn decide_recovery(&self, grant: &Grant) -> Result<Recovery, StoreError> {
         let (rotation, introspects) = (self.observed.rotation(grant).await?, self.provider.supports_introspection());
-        Ok(recover(rotation, grant, introspects, self.provider.token_timeout()))
+        Ok(recovery::decide(rotation, grant, introspects, self.provider.token_timeout()))
     }
 
     /// How long an intent of this replica holds others back.
@@ -165,14 +183,17 @@ impl Engine {
     }
 
     /// Decides on the token of an attempt whose lease has expired.
-    async fn recover(self: &Arc<Self>, grant: &Grant, attempt: AttemptId) -> Result<Recovered, StoreError> {
+    async fn token_use_after_expired_lease(self: &Arc<Self>, grant: &Grant, attempt: AttemptId) -> Result<Recovered, StoreError> {
         if !self.provider.is_ready() {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
-        Ok(match self.recovery(grant).await? {
+        Ok(match self.decide_recovery(grant).await? {
             Recovery::Settle(wait) => Recovered::NotYet(wait),
-            Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
+            Recovery::Reuse(None) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within: None })),
+            Recovery::Reuse(Some(ReuseWindow { within, latest })) => {
+                Recovered::Use(TokenUse::InTime(ExpiredAttempt { attempt, within: Some(within) }, latest))
+            }
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
             Recovery::GiveUp => {
                 self.abandon_attempt(grant, attempt).await?;
@@ -245,8 +266,9 @@ impl Engine {
         {
             return Ok(Some(outcome));
         }
-        if begun.elapsed() > MAX_INTENT_AGE {
-            // This process was suspended, or the store was slow: other replicas may consider it dead and its intent expired.
+        if begun.elapsed() > token_use.latest() {
+            // This process was suspended, or the store was slow: other replicas may consider it dead and its intent expired, or the reuse
+            // interval is nearly over.
             self.breaker.withdraw();
             self.pending.save_with_retry(id, attempt, Write::Release(None, None)).await?;
             return Ok(Some(Outcome::Unavailable(RECHECK)));
@@ -254,7 +276,7 @@ impl Engine {
         let is_repeated = token_use.follows().is_some();
         let presented_ago = grant.presented_ago.filter(|_| is_repeated).unwrap_or_default();
         let presentation = Presentation { grant, attempt, is_repeated, presented_ago };
-        self.present(presentation, &token, slot).await.map(Some)
+        self.present(presentation, &token, token_use.sent_within(), slot).await.map(Some)
     }
 
     /// Presents the refresh token and handles the result.
@@ -262,10 +284,11 @@ impl Engine {
         self: &Arc<Self>,
         presentation: Presentation<'_>,
         refresh_token: &Secret,
+        sent_within: Option<Duration>,
         slot: Slot<'_>,
     ) -> Result<Outcome, StoreError> {
         let (started_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
-        let result = self.provider.refresh(refresh_token).await;
+        let result = self.provider.refresh_if_sent_within(refresh_token, sent_within).await;
         let took = timer.finish();
         match result {
             Ok(response) => {
@@ -361,7 +384,7 @@ impl Engine {
         if !self.provider.is_ready() {
             return Ok(false);
         }
-        let left = recovery::expirable_lease(self.recovery(grant).await?);
+        let left = recovery::expirable_lease(self.decide_recovery(grant).await?);
         self.store.expire_dead_owners_lease(grant.id, attempt, left, self.lease()).await
     }
 

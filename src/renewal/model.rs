@@ -16,8 +16,8 @@
 //! [`SETTLED`](super::recovery::SETTLED) of its end, or not at all. The replica that makes the call ends it when the token timeout is over
 //! (one that is killed meanwhile ends nothing: the provider has the request), or it ends when its connection breaks. A token is
 //! presented at the moment at which the age of its intent is looked at, and clocks run at one speed. Where no token is introspected, a
-//! provider acts within [`SETTLED`](super::recovery::SETTLED) of being asked: in a reuse interval, because one that takes longer than
-//! the interval for one of two calls takes the later one for theft; elsewhere, because nothing depends on it.
+//! provider acts within [`SETTLED`](super::recovery::SETTLED) of being asked, because nothing depends on it; in a reuse interval in the
+//! tick after that, which is what [`ReuseWindow`](super::recovery::ReuseWindow) leaves for it.
 //!
 //! A check that cannot fail proves nothing: each [`Mutation`] breaks the protocol in one place, and the explorer must find how that
 //! goes wrong.
@@ -37,8 +37,8 @@ use world::{Mutation, Scenario, TICK, ticks};
 
 use crate::{grant::Rotation, oidc::RefreshTokenRotation};
 
-/// How long a used token stays good at the provider with a reuse interval, as the preset has it.
-const REUSE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a used token stays good at the provider with a reuse interval, as the setting has it.
+const REUSE_INTERVAL: Duration = Duration::from_secs(10);
 
 fn scenario(class: RefreshTokenRotation, habit: Habit) -> Scenario {
     Scenario { class, habit, introspects: false, rotation: Rotation::Unknown, renewals: 1, faults: 2, mutation: None }
@@ -53,9 +53,7 @@ fn introspecting() -> Scenario {
 }
 
 fn interval() -> Scenario {
-    // A token that is presented in the last moment of the interval arrives later, by as long as that may take.
-    let margin = ticks(super::recovery::MAX_INTENT_AGE) + ticks(super::recovery::SETTLED);
-    scenario(RefreshTokenRotation::ReuseInterval(REUSE_INTERVAL), Habit::ReuseInterval(ticks(REUSE_INTERVAL) + margin))
+    scenario(RefreshTokenRotation::ReuseInterval(REUSE_INTERVAL), Habit::ReuseInterval(ticks(REUSE_INTERVAL)))
 }
 
 /// The administrator says that a used token stays good, for no time at all, and the provider introspects.
@@ -124,6 +122,7 @@ fn a_provider_of_unknown_habits_is_taken_for_a_strict_one() {
 #[test]
 fn within_a_reuse_interval_a_token_is_presented_again_and_the_first_result_counts() {
     holds(interval());
+    holds(Scenario { rotation: Rotation::Reusable, ..interval() });
 }
 
 #[test]
@@ -150,6 +149,8 @@ fn each_broken_step_is_found() {
     finds(introspecting(), Mutation::SavesOnlyWhileIntentIsHeld, LOST);
     finds(Scenario { renewals: 2, ..interval() }, Mutation::SavesWithoutGeneration, LOST);
     finds(introspecting(), Mutation::IntentNeverAges, REUSED);
+    finds(interval(), Mutation::IntentNeverAges, REUSED);
+    finds(interval(), Mutation::ReusesToTheEnd, REUSED);
     finds(introspecting(), Mutation::IntrospectsAtOnce, REUSED);
     finds(introspecting_after_an_interval(), Mutation::IntrospectsAtOnce, REUSED);
     finds(introspecting(), Mutation::ExpiresUnsettledLeases, REUSED);

@@ -18,7 +18,7 @@ pub(super) enum Plan {
     Renewed,
     /// Wait for this attempt, which holds the intent.
     WaitFor(AttemptId),
-    /// Retry after this attempt, whose lease has expired, if [`recover`] allows it.
+    /// Retry after this attempt, whose lease has expired, if [`decide`] allows it.
     RetryAfter(AttemptId),
     /// Present the token; no other attempt is under way.
     Present,
@@ -45,8 +45,8 @@ pub(super) fn plan(grant: &Grant, generation: i64) -> Plan {
 /// What to do about a refresh token that was presented with an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// Present it again; with a reuse interval, only within this time after it was first presented.
-    Reuse(Option<Duration>),
+    /// Present it again; with a reuse interval, only in this window.
+    Reuse(Option<ReuseWindow>),
     /// Introspect it. It is [settled](SETTLED).
     Introspect,
     /// Introspect it when it is settled, after so long.
@@ -54,6 +54,26 @@ pub(super) enum Recovery {
     /// End the grant: presenting the token again may look like theft.
     GiveUp,
 }
+
+/// When a token may be presented again within a reuse interval. What is left of the interval is for the way to the provider: a call that
+/// it handles after the interval is theft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReuseWindow {
+    /// How long after the first presentation another intent may be written.
+    pub(super) within: Duration,
+    /// How long after its intent the token may be presented, and how long after that there must be a connection.
+    pub(super) latest: Duration,
+}
+
+impl ReuseWindow {
+    pub(super) fn of(interval: Duration) -> Self {
+        let margin = (interval / 4).max(MIN_REUSE_MARGIN);
+        Self { within: interval.saturating_sub(margin), latest: (margin / 3).min(MAX_INTENT_AGE) }
+    }
+}
+
+/// A quarter of a reuse interval is left for the way to the provider, and no less than this.
+const MIN_REUSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long after a token call whose client is gone the provider has processed it, or never will. A token that is introspected and
 /// active is presented again, and so must not be under way: the lease of an attempt expires no earlier. Whoever made the call dates
@@ -68,9 +88,9 @@ pub(super) const SAVING: Duration = Duration::from_secs(15);
 const LEFT_WHEN_SETTLED: Duration = SAVING.saturating_sub(MAX_INTENT_AGE).saturating_sub(SETTLED);
 
 /// Decides on the refresh token of a grant whose attempt's lease has expired.
-pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool, token_timeout: Duration) -> Recovery {
+pub(super) fn decide(class: RefreshTokenRotation, grant: &Grant, introspects: bool, token_timeout: Duration) -> Recovery {
     if may_reuse_token(class, grant) {
-        return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
+        return Recovery::Reuse(class.reuse_interval().map(ReuseWindow::of));
     }
     match unsettled(class, grant, token_timeout) {
         _ if !introspects => Recovery::GiveUp,
@@ -90,7 +110,8 @@ fn unsettled(class: RefreshTokenRotation, grant: &Grant, token_timeout: Duration
 /// For how long a token whose call has just ended with an unknown outcome must not be introspected, if that comes next: it was first
 /// presented `presented_ago`.
 pub(super) fn settling(class: RefreshTokenRotation, introspects: bool, presented_ago: Duration) -> Duration {
-    let is_asked_about = class.reuse_interval().map_or(class.may_detect_reuse(), |interval| presented_ago >= interval);
+    let is_over = |interval| presented_ago >= ReuseWindow::of(interval).within;
+    let is_asked_about = class.reuse_interval().map_or(class.may_detect_reuse(), is_over);
     if introspects && is_asked_about { SETTLED } else { Duration::ZERO }
 }
 
@@ -104,13 +125,14 @@ pub(super) fn expirable_lease(recovery: Recovery) -> Option<Duration> {
 }
 
 /// Whether a refresh token may be presented again after an attempt of unknown outcome: by the provider's rotation, and where that
-/// depends on its settings, by what token refreshes have shown. If nothing is known, it may not.
+/// depends on its settings, by what token refreshes have shown. If nothing is known, it may not. That the last one kept its token does
+/// not show that a provider with a reuse interval never rotates: some do so once in a while, or from some day on.
 fn may_reuse_token(class: RefreshTokenRotation, grant: &Grant) -> bool {
     match (class, grant.rotation) {
         (RefreshTokenRotation::Reusable | RefreshTokenRotation::NonRotating | RefreshTokenRotation::SingleUse, _)
-        | (RefreshTokenRotation::ReuseInterval(_) | RefreshTokenRotation::Observed, Rotation::Reusable) => true,
-        (RefreshTokenRotation::ReuseInterval(grace), Rotation::Rotating | Rotation::Unknown) => {
-            grant.presented_ago.is_some_and(|ago| ago < grace)
+        | (RefreshTokenRotation::Observed, Rotation::Reusable) => true,
+        (RefreshTokenRotation::ReuseInterval(interval), _) => {
+            grant.presented_ago.is_some_and(|ago| ago < ReuseWindow::of(interval).within)
         }
         (RefreshTokenRotation::ReuseDetection, _) | (RefreshTokenRotation::Observed, Rotation::Rotating | Rotation::Unknown) => {
             false
@@ -144,7 +166,7 @@ pub(super) fn bounded_by_window(pause: Duration, window: Option<Duration>) -> Du
 /// Returns what is left of the window in which a token that was presented `ago` may be presented again; `None` if there is no
 /// limit.
 pub(super) fn window_left(class: RefreshTokenRotation, ago: Duration) -> Option<Duration> {
-    class.reuse_interval().map(|grace| grace.saturating_sub(ago))
+    class.reuse_interval().map(|interval| ReuseWindow::of(interval).within.saturating_sub(ago))
 }
 
 #[cfg(test)]

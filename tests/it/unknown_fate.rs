@@ -333,3 +333,20 @@ async fn an_attempt_that_had_no_effect_does_not_make_an_earlier_one_forgotten() 
         assert_unknown(&world, &visitor, 2).await;
     }
 }
+
+#[tokio::test]
+async fn a_token_is_not_presented_again_near_the_end_of_its_interval_nor_because_the_last_renewal_kept_its_token() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let world = World::build().on(kind).set("oidc_refresh_token_grace", "60s").start().await;
+        world.idp.rotate_as(Rotation::Reusable);
+        let visitor = world.signed_in().await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "one renewal keeps the token");
+        world.idp.rotate_as(Rotation::Strict);
+        lose_just_now(&world, &visitor, lost_answer()).await;
+        // Three quarters of the interval pass, on the database's clock.
+        world.sql("UPDATE grants SET presented_at = presented_at - 45000").await;
+        world.clock.advance(Duration::from_secs(91));
+        assert_unknown(&world, &visitor, 2).await;
+    }
+}

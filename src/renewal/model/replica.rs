@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     grant::AttemptId,
-    renewal::recovery::{self, MAX_INTENT_AGE, Plan, Recovery, known_rotation, plan, recover},
+    renewal::recovery::{self, Plan, Recovery, known_rotation, plan},
 };
 
 /// A replica, as far as this grant is concerned.
@@ -47,6 +47,8 @@ pub(super) struct Presented {
     pub(super) attempt: u8,
     pub(super) generation: u8,
     pub(super) is_repeated: bool,
+    /// How old its intent may be.
+    pub(super) latest: u8,
 }
 
 /// What has to be written, as `renewal/pending.rs` has it.
@@ -118,7 +120,7 @@ pub(super) fn steps(world: &World, at: u8, scenario: &Scenario, add: &mut impl F
             }
         }
         Process::Holding { presented, token, if_active: false, age } => {
-            if *age > ticks(MAX_INTENT_AGE) && !scenario.breaks(Mutation::IntentNeverAges) {
+            if *age > presented.latest && !scenario.breaks(Mutation::IntentNeverAges) {
                 add("gives back an intent that is too old", with(Process::Writing(*presented, Write::Release)));
             } else {
                 add("presents the token", present(with(Process::Calling(*presented)), at, *token, scenario));
@@ -173,7 +175,7 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
     match plan(&grant, grant.generation) {
         Plan::Ended | Plan::KeyMissing | Plan::Renewed => {}
         Plan::WaitFor(_) => {
-            let left = recovery::expirable_lease(recover(class, &grant, scenario.introspects, token_timeout()));
+            let left = recovery::expirable_lease(recovery::decide(class, &grant, scenario.introspects, token_timeout()));
             let is_settled = left.is_none_or(|left| row.lease_left <= ticks(left));
             if world.owner_looks_dead() && (is_settled || scenario.breaks(Mutation::ExpiresUnsettledLeases)) {
                 let mut next = world.clone();
@@ -187,9 +189,10 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
         Plan::RetryAfter(_) if scenario.breaks(Mutation::NeverRetriesAfterLease) => {}
         Plan::RetryAfter(attempt) => {
             let attempt = name(attempt);
-            let recovery = match recover(class, &grant, scenario.introspects, token_timeout()) {
+            let recovery = match recovery::decide(class, &grant, scenario.introspects, token_timeout()) {
                 _ if scenario.breaks(Mutation::AlwaysReuse) => Recovery::Reuse(None),
                 Recovery::Settle(_) if scenario.breaks(Mutation::IntrospectsAtOnce) => Recovery::Introspect,
+                Recovery::GiveUp if scenario.breaks(Mutation::ReusesToTheEnd) => Recovery::Reuse(None),
                 recovery @ (Recovery::Reuse(_) | Recovery::Introspect | Recovery::Settle(_) | Recovery::GiveUp) => recovery,
             };
             let is_paused = row.retry_left > 0;
@@ -197,7 +200,13 @@ fn read(world: &World, at: u8, scenario: &Scenario, add: &mut impl FnMut(&'stati
                 Recovery::GiveUp => add("finds a token of unknown fate", with(world, at, Process::Abandoning(attempt))),
                 Recovery::Settle(_) => {}
                 Recovery::Reuse(_) | Recovery::Introspect if is_paused => {}
-                Recovery::Reuse(within) => add("plans to present again", planned(Some(Follows { attempt, within }), false)),
+                Recovery::Reuse(window) => {
+                    let within = match scenario.class.reuse_interval() {
+                        Some(interval) if scenario.breaks(Mutation::ReusesToTheEnd) => Some(interval),
+                        Some(_) | None => window.map(|window| window.within),
+                    };
+                    add("plans to present again", planned(Some(Follows { attempt, within }), false));
+                }
                 Recovery::Introspect => add("plans to introspect", planned(Some(Follows { attempt, within: None }), true)),
             }
         }
@@ -215,7 +224,12 @@ fn write_intent(
     scenario: &Scenario,
     add: &mut impl FnMut(&'static str, World),
 ) {
-    let presented = Presented { attempt: begin.attempt, generation: begin.generation, is_repeated: begin.follows.is_some() };
+    let presented = Presented {
+        attempt: begin.attempt,
+        generation: begin.generation,
+        is_repeated: begin.follows.is_some(),
+        latest: scenario.latest(begin.follows),
+    };
     let Some(row) = &world.row else {
         add("finds no grant", with(world, at, Process::Idle));
         return;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{
     provider::{Call, Habit, Issuer},
     replica::{Process, Replica},
-    row::{LateBegin, Row},
+    row::{Follows, LateBegin, Row},
 };
 use crate::{
     grant::Rotation,
     oidc::RefreshTokenRotation,
-    renewal::recovery::{MAX_INTENT_AGE, Recovery, SETTLED, expirable_lease},
+    renewal::recovery::{MAX_INTENT_AGE, Recovery, ReuseWindow, SETTLED, expirable_lease},
 };
 
 /// The unit of the model's time.
@@ -34,10 +34,12 @@ pub(super) fn ticks(duration: Duration) -> u8 {
 /// A point of the protocol that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutation {
-    /// `recover()` says that every token may be presented again.
+    /// `recovery::decide` says that every token may be presented again.
     AlwaysReuse,
     /// The intent is written when the provider has answered.
     IntentAfterPresentation,
+    /// A token is presented again until the reuse interval is over.
+    ReusesToTheEnd,
     /// An intent is written over another's.
     BeginsWithoutFence,
     /// A write that fails is not tried again.
@@ -90,6 +92,12 @@ impl Scenario {
     /// more than [`SETTLED`] where no token is introspected.
     pub(super) fn longest_call(&self) -> u8 {
         if self.introspects { TOKEN_TIMEOUT + ticks(SETTLED) } else { ticks(SETTLED) }
+    }
+
+    /// How old, in ticks, an intent may be when its token is presented.
+    pub(super) fn latest(&self, follows: Option<Follows>) -> u8 {
+        let window = self.class.reuse_interval().filter(|_| follows.is_some_and(|follows| follows.within.is_some()));
+        ticks(window.map_or(MAX_INTENT_AGE, |interval| ReuseWindow::of(interval).latest))
     }
 
     /// Ages of presentations that nothing tells apart from older ones: as few as possible, so that there are few states.

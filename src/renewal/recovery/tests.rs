@@ -21,9 +21,12 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
     use Rotation::{Reusable, Rotating, Unknown};
     const GRACE: RefreshTokenRotation = RefreshTokenRotation::ReuseInterval(Duration::from_secs(30));
     const AGAIN: Recovery = Recovery::Reuse(None);
+    // Three quarters of it; the token is then presented within a third of the rest, and there must be a connection within another.
+    const WITHIN: Recovery =
+        Recovery::Reuse(Some(ReuseWindow { within: Duration::from_millis(22_500), latest: Duration::from_millis(2500) }));
     const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
     let recovered = |class, rotation, ago, introspects| {
-        recover(
+        decide(
             class,
             &Grant { rotation, presented: 1, presented_ago: Some(Duration::from_secs(ago)), ..grant(0) },
             introspects,
@@ -39,9 +42,11 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
         (RefreshTokenRotation::NonRotating, Unknown, 900, AGAIN),
         (RefreshTokenRotation::ReuseDetection, Unknown, 0, Recovery::GiveUp),
         (RefreshTokenRotation::ReuseDetection, Reusable, 0, Recovery::GiveUp),
-        (GRACE, Rotating, 29, Recovery::Reuse(Some(Duration::from_secs(30)))),
-        (GRACE, Unknown, 30, Recovery::GiveUp),
-        (GRACE, Reusable, 900, AGAIN),
+        (GRACE, Rotating, 22, WITHIN),
+        (GRACE, Unknown, 23, Recovery::GiveUp),
+        (GRACE, Reusable, 22, WITHIN),
+        (GRACE, Reusable, 900, Recovery::GiveUp),
+        (RefreshTokenRotation::ReuseInterval(Duration::from_secs(1)), Unknown, 0, Recovery::GiveUp),
     ];
     for (class, rotation, ago, expected) in cases {
         assert_eq!(recovered(class, rotation, ago, false), expected, "{class:?} {rotation:?} {ago}");
@@ -66,8 +71,8 @@ fn a_call_that_has_ended_is_settled_only_where_the_token_is_introspected_next() 
         (RefreshTokenRotation::ReuseDetection, 0, SETTLED),
         (RefreshTokenRotation::Observed, 0, SETTLED),
         (RefreshTokenRotation::SingleUse, 900, Duration::ZERO),
-        (INTERVAL, 29, Duration::ZERO),
-        (INTERVAL, 30, SETTLED),
+        (INTERVAL, 22, Duration::ZERO),
+        (INTERVAL, 23, SETTLED),
         (RefreshTokenRotation::ReuseInterval(Duration::ZERO), 0, SETTLED),
     ] {
         assert_eq!(settling(class, true, Duration::from_secs(ago)), expected, "{class:?} {ago}");
@@ -121,7 +126,7 @@ fn the_refusal_of_a_repeated_presentation_is_no_proof_of_death_where_tokens_are_
 #[test]
 fn a_pause_ends_within_the_window_in_which_a_token_may_be_presented_again() {
     let (pause, grace) = (Duration::from_secs(20), RefreshTokenRotation::ReuseInterval(Duration::from_secs(10)));
-    assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(2))), Duration::from_secs(4));
+    assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_millis(1500))), Duration::from_secs(3));
     assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(12))), Duration::ZERO);
     assert_eq!(bounded_by_window(pause, window_left(RefreshTokenRotation::SingleUse, Duration::ZERO)), pause);
 }
