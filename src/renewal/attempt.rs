@@ -21,12 +21,12 @@ use super::{
 use crate::{
     backoff::back_off,
     clock::{Stopwatch, Timestamp},
-    grant::{AttemptId, Grant, GrantId},
+    grant::{AttemptId, EndReason, Grant, GrantId},
     history::Event,
     oidc::Introspection,
     seal::SealError,
     secret::Secret,
-    store::{Change, ExpiredAttempt, NewIntent, StoreError},
+    store::{Change, ExpiredAttempt, Fence, NewIntent, StoreError},
     telemetry::logs::causes,
 };
 
@@ -238,6 +238,17 @@ impl Engine {
             Ok(None) => {
                 self.breaker.withdraw();
                 return Ok(None);
+            }
+            // What was altered can be presented by nobody, whichever keys there are. The identity is whole, and its user goes on with another
+            // grant.
+            Err(StoreError::Sealed(error @ SealError::Altered)) => {
+                self.breaker.withdraw();
+                tracing::warn!(grant.id = %id, %error, "the refresh token of a grant cannot be opened");
+                let end = Write::End(Fence::Attempt(attempt), EndReason::KeyLost, None);
+                if self.pending.save_with_retry(id, attempt, end).await? {
+                    self.record_outcome(grant, "dead", EndReason::KeyLost.as_str());
+                }
+                return self.read_outcome(grant).await.map(Some);
             }
             // The intent is written, and nobody will present the token: left behind, it would suggest that somebody has.
             Err(StoreError::Sealed(error)) => {

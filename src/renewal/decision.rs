@@ -199,14 +199,12 @@ pub(super) fn remaining_use(grant: &Grant, settings: &Settings, now: Timestamp) 
     }
 }
 
-/// Returns what an ended grant is good for. Only a grant of unknown outcome has any use left, because neither the user nor the
-/// provider ended it.
+/// Returns what an ended grant is good for. Only a grant of unknown outcome has any use left, and one whose refresh token is lost here,
+/// because neither the user nor the provider ended it.
 pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
     match reason {
-        EndReason::OutcomeUnknown | EndReason::Restored => remaining_use(grant, settings, now),
-        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider | EndReason::KeyLost => {
-            RemainingUse::None
-        }
+        EndReason::OutcomeUnknown | EndReason::Restored | EndReason::KeyLost => remaining_use(grant, settings, now),
+        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider => RemainingUse::None,
     }
 }
 

@@ -258,3 +258,31 @@ async fn a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
         assert!(bob.get("/").await.is_upstreams());
     }
 }
+
+/// RF-26: the same of a refresh token, without which the identity is whole.
+#[tokio::test]
+async fn a_refresh_token_that_cannot_be_opened_is_not_presented_and_its_user_goes_on_with_another_grant() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let ann = world.signed_in().await;
+        world.idp.log_in_as(user("bob"));
+        let bob = world.signed_in().await;
+        world.idp.log_in_as(user("ann"));
+        world
+            .sql("UPDATE grants SET refresh_token = (SELECT refresh_token FROM grants WHERE subject = 'sub-bob') WHERE subject = 'sub-ann'")
+            .await;
+        world.clock.advance(Duration::from_secs(280));
+        assert!(ann.fetch("/").await.is_upstreams(), "her access token lives");
+        eventually("it is in the history", async || {
+            world.command(&["sessions", "show", "ann@example.com"]).await.1.contains("key_lost")
+        })
+        .await;
+        assert!(ann.fetch("/").await.is_upstreams(), "her access token lives on");
+        world.clock.advance(EXPIRED);
+        let (session, passes) = (ann.session(), world.idp.passes());
+        assert!(ann.browse(&world.idp, "/").await.is_upstreams());
+        assert_eq!((ann.session(), world.idp.passes(), world.idp.prompts()), (session, passes + 1, 2), "silently");
+        assert!(bob.get("/").await.is_upstreams());
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "his alone");
+    }
+}

@@ -16,7 +16,7 @@ const LOGIN_OUTCOMES: [&str; 8] =
     ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
 /// What becomes of a token refresh: whatever ends a grant or leaves its outcome unknown, and the most frequent of the rest. What presets
 /// say of their providers' own error codes is expected besides ([`Metrics::expect_renewal`](super::Metrics::expect_renewal)).
-const RENEWAL_OUTCOMES: [(&str, &str); 23] = [
+const RENEWAL_OUTCOMES: [(&str, &str); 24] = [
     ("ok", "rotated"),
     ("ok", "kept"),
     ("ok", "unverified"),
@@ -25,6 +25,7 @@ const RENEWAL_OUTCOMES: [(&str, &str); 23] = [
     ("dead", "consent_required"),
     ("dead", "login_required"),
     ("dead", "identity_refused"),
+    ("dead", "key_lost"),
     ("dead", "no_refresh_token"),
     ("config", "invalid_client"),
     ("retry", "unreachable"),
