@@ -2,7 +2,7 @@
 //! unknown, because the response to its use was lost; and what an opaque access token says that an API client presents.
 
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     AccessToken, AccessTokenError, Provider, SHORT_CALL_TIMEOUT,
@@ -108,16 +108,18 @@ fn read(response: Result<HttpResponse, FetchError>) -> Introspection {
         Ok(response) => response,
         Err(error) => return Introspection::Unavailable(causes(&error)),
     };
-    // A page of maintenance, a firewall's refusal or a redirect is not the provider's answer.
-    let is_anothers = response.status.is_redirection() || response.status == StatusCode::FORBIDDEN;
+    // A page of maintenance, a firewall's refusal or a redirect is not the provider's answer, which has a code (RFC 7662 section 2.3).
     let is_away = response.status.is_server_error() || response.status == StatusCode::TOO_MANY_REQUESTS;
-    if is_away || (is_anothers && error_code(&response.body).is_none()) {
+    if is_away || (!response.status.is_success() && error_code(&response.body).is_none()) {
         return Introspection::Unavailable(format!("status {}", response.status));
     }
     if !response.status.is_success() {
         return Introspection::Inconclusive("introspection_refused");
     }
-    match serde_json::from_slice::<Map<String, Value>>(&response.body).ok().as_ref().and_then(|members| members.get("active")) {
+    let Ok(answer) = serde_json::from_slice::<Value>(&response.body) else {
+        return Introspection::Unavailable("the answer is not JSON".to_owned());
+    };
+    match answer.as_object().and_then(|members| members.get("active")) {
         Some(Value::Bool(true)) => Introspection::Active,
         Some(Value::Bool(false)) => Introspection::Inactive,
         Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => {
@@ -145,15 +147,17 @@ mod tests {
             (200, r#"{"active":"true"}"#),
             (200, r#"{"active":1}"#),
             (200, "[]"),
-            (200, ""),
-            (401, r#"{"active":true}"#),
+            (401, r#"{"error":"invalid_client"}"#),
             (403, r#"{"error":"access_denied"}"#),
-            (400, ""),
+            (400, r#"{"error":"invalid_request"}"#),
         ] {
             assert!(matches!(judged(status, body), Introspection::Inconclusive(_)), "{status} {body}");
         }
-        for status in [500, 503, 429, 403, 302] {
+        for status in [500, 503, 429, 400, 401, 403, 404, 408, 302] {
             assert!(matches!(judged(status, r#"{"active":true}"#), Introspection::Unavailable(_)), "{status}");
+        }
+        for page in ["", "<html>maintenance</html>", "{\"active\":"] {
+            assert!(matches!(judged(200, page), Introspection::Unavailable(_)), "{page}");
         }
     }
 }

@@ -177,6 +177,28 @@ async fn an_introspection_that_the_provider_cannot_answer_now_is_made_again() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_answers_to_an_introspection_gives_no_grant_up() {
+    for (status, page) in [(404, ""), (400, "no"), (200, "<html>maintenance</html>")] {
+        let world = introspecting(true).await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Answer(status, page.to_owned(), vec![]));
+        lose(&world, &visitor, bad_gateway()).await;
+        eventually("it was asked", async || {
+            assert!(visitor.get("/").await.is_upstreams(), "{status}: the grace runs");
+            world.idp.calls(Endpoint::Introspection) >= 1
+        })
+        .await;
+        world.idp.behave(Endpoint::Introspection);
+        eventually("it is renewed", async || {
+            world.clock.advance(Duration::from_secs(2));
+            visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1
+        })
+        .await;
+        assert_eq!(world.idp.passes(), 1, "{status}: the login alone");
+    }
+}
+
+#[tokio::test]
 async fn an_introspection_that_is_too_slow_to_be_of_use_is_made_again_and_then_given_up() {
     let world = introspecting(true).await;
     let visitor = world.signed_in().await;
