@@ -39,6 +39,7 @@ mod recovery;
 mod result;
 mod settings;
 mod slots;
+mod token_use;
 
 use std::sync::{
     Arc,

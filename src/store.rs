@@ -20,6 +20,7 @@ mod settings;
 
 // What a replica keeps in memory.
 mod announcer;
+mod clock_jumps;
 mod committed;
 mod event_buffer;
 mod gate;

@@ -17,6 +17,7 @@ use super::{
     recovery::{self, MAX_INTENT_AGE, Plan, Recovery, ReuseWindow, SAVING},
     result::Outcome,
     slots::Slot,
+    token_use::{Recovered, TokenUse},
 };
 use crate::{
     backoff::back_off,
@@ -41,60 +42,6 @@ const LATEST_INTROSPECTION: Duration = MAX_INTENT_AGE.saturating_sub(Duration::f
 const MAX_INTROSPECTIONS: i64 = 12;
 /// The shortest and the longest pause between introspections.
 const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// How a refresh token is presented.
-#[derive(Clone, Copy)]
-enum TokenUse {
-    /// For the first time.
-    First,
-    /// Again, after an attempt whose outcome is unknown, where that is known to be harmless.
-    Again(ExpiredAttempt),
-    /// Again, within a reuse interval; so long after the intent at the latest.
-    InTime(ExpiredAttempt, Duration),
-    /// Again, if introspection says that it is still active.
-    IfActive(ExpiredAttempt),
-}
-
-impl TokenUse {
-    fn follows(self) -> Option<ExpiredAttempt> {
-        match self {
-            Self::First => None,
-            Self::Again(expired) | Self::InTime(expired, _) | Self::IfActive(expired) => Some(expired),
-        }
-    }
-
-    /// How old its intent may be when the token is presented.
-    fn latest(self) -> Duration {
-        match self {
-            Self::First | Self::Again(_) | Self::IfActive(_) => MAX_INTENT_AGE,
-            Self::InTime(_, latest) => latest,
-        }
-    }
-
-    /// How long after that there must be a connection that the token is sent over, if that is limited.
-    fn sent_within(self) -> Option<Duration> {
-        match self {
-            Self::First | Self::Again(_) | Self::IfActive(_) => None,
-            Self::InTime(_, latest) => Some(latest),
-        }
-    }
-
-    /// How long the token may still be presented, if that is limited.
-    fn window(self, grant: &Grant) -> Option<Duration> {
-        let within = self.follows()?.within?;
-        Some(within.saturating_sub(grant.presented_ago.unwrap_or_default()))
-    }
-}
-
-/// What to do with a token whose last attempt's lease has expired.
-enum Recovered {
-    /// Present it in this way.
-    Use(TokenUse),
-    /// Nothing: the grant has ended, and the outcome stays unknown.
-    Abandoned,
-    /// It cannot be decided yet; retry after this long.
-    NotYet(Duration),
-}
 
 impl Engine {
     /// Refreshes the grant, unless it has been refreshed since it was read.
@@ -150,6 +97,10 @@ impl Engine {
                 Plan::RetryAfter(attempt) => match self.token_use_after_expired_lease(&grant, attempt).await? {
                     Recovered::Use(token_use) => token_use,
                     Recovered::Abandoned => continue,
+                    Recovered::Outdone => {
+                        wait_for_change(&mut changes, id).await;
+                        continue;
+                    }
                     Recovered::NotYet(wait) => return Ok(Outcome::Unavailable(wait)),
                 },
                 Plan::Present if decision::is_misdated_by_another(&grant, self.clock.now()) => {
@@ -166,6 +117,10 @@ impl Engine {
             };
             if let Some(outcome) = self.attempt(&grant, token_use, slot).await? {
                 return Ok(outcome);
+            }
+            if token_use.follows().is_some() {
+                // By another attempt, which is announced, or because the database's clock has just jumped.
+                wait_for_change(&mut changes, id).await;
             }
         }
     }
@@ -188,6 +143,10 @@ impl Engine {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
+        if self.store.database_clock_jumped_within(self.lease()) {
+            // The lease may be one that runs, of a call that is under way.
+            return Ok(Recovered::NotYet(RECHECK));
+        }
         Ok(match self.decide_recovery(grant).await? {
             Recovery::Settle(wait) => Recovered::NotYet(wait),
             Recovery::Reuse(None) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within: None })),
@@ -195,10 +154,10 @@ impl Engine {
                 Recovered::Use(TokenUse::InTime(ExpiredAttempt { attempt, within: Some(within) }, latest))
             }
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
-            Recovery::GiveUp => {
-                self.abandon_attempt(grant, attempt).await?;
-                Recovered::Abandoned
-            }
+            Recovery::GiveUp => match self.abandon_attempt(grant, attempt).await? {
+                true => Recovered::Abandoned,
+                false => Recovered::Outdone,
+            },
         })
     }
 

@@ -274,9 +274,10 @@ impl Engine {
         Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.wait_outcome(pause) })
     }
 
-    /// Ends a grant whose last attempt's outcome stays unknown.
-    pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
-        if self.store.abandon_attempt(grant.id, attempt).await? {
+    /// Ends a grant whose last attempt's outcome stays unknown. `false`: something else has happened to it.
+    pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<bool, StoreError> {
+        let is_abandoned = self.store.abandon_attempt(grant.id, attempt).await?;
+        if is_abandoned {
             let reason = EndReason::OutcomeUnknown.with_attempt(grant.id, Some(attempt));
             self.metrics.renewal("ambiguous", "outcome_unknown");
             let event = Event::renewal(grant, self.clock.now(), "ambiguous", "outcome_unknown");
@@ -288,7 +289,7 @@ impl Engine {
                  the browser will sign in again by itself"
             );
         }
-        Ok(())
+        Ok(is_abandoned)
     }
 
     /// Whether a login in another browser has ended a refused grant, and taken its sessions over. Where a provider keeps one refresh

@@ -12,6 +12,7 @@ use super::{
     facts::DatabaseFacts,
     gate::Access,
     postgres::{Postgres, Trust},
+    replica::Beat,
     sqlite::Sqlite,
 };
 
@@ -127,7 +128,7 @@ impl Backend {
     }
 
     /// Writes this replica's heartbeat, and returns how many it has written.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<Beat, StoreError> {
         match self {
             Self::Postgres(postgres) => postgres.beat(replica, keys).await,
             Self::Sqlite(sqlite) => sqlite.beat(replica, keys).await,

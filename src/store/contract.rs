@@ -30,6 +30,7 @@ use super::{
     Change, Expired, Hearing, KeyUsage, Settings, StoreError, Swept,
     announcer::Announcer,
     backend::{Backend, Statements},
+    clock_jumps::ClockJumps,
     committed::Committed,
     connection::Connection,
     event_buffer::EventBuffer,
@@ -71,6 +72,7 @@ pub struct Store {
     gate: Arc<Gate>,
     committed: Arc<Committed>,
     rollbacks: Arc<Rollbacks>,
+    clock_jumps: Arc<ClockJumps>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
     /// Whether grants are read with their ID tokens.
     reads_id_tokens: bool,
@@ -99,6 +101,7 @@ impl Store {
             gate: Arc::new(Gate::new(metrics.clone())),
             committed: Arc::default(),
             rollbacks: Arc::default(),
+            clock_jumps: Arc::default(),
             missing_keys: Arc::default(),
             reads_id_tokens: false,
             metrics,

@@ -32,7 +32,7 @@ use self::{
     pool::Pool,
     voices::Voices,
 };
-use super::{Change, Hearing, StoreError, connection::Connection};
+use super::{Change, Hearing, StoreError, connection::Connection, replica::Beat};
 
 use crate::lock::Mutex;
 
@@ -130,7 +130,7 @@ impl Postgres {
 
     /// Writes the heartbeat, over a new connection if the last one fails or is old: there may be another primary by now. An old one that
     /// works is used on where there is no new one. If Postgres accepts no further connection, an idle one of the pool is taken over.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<Beat, StoreError> {
         self.pool.close_expired();
         // Taken out, so that a connection on which a heartbeat hangs is not used again.
         let mut own = self.heartbeat.lock().await;
@@ -210,7 +210,7 @@ fn now() -> Instant {
 }
 
 /// In a transaction, which a pooler gives one server process.
-async fn write_heartbeat(line: &mut Line, replica: &str, keys: &str) -> Result<i64, StoreError> {
+async fn write_heartbeat(line: &mut Line, replica: &str, keys: &str) -> Result<Beat, StoreError> {
     let mut connection = Connection::postgres(&mut line.connection, line.is_direct);
     let mut transaction = connection.begin().await?;
     let beat = transaction.connection().write_heartbeat(replica, keys).await?;

@@ -2,10 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::secret::random_text;
+use crate::{clock::Timestamp, secret::random_text};
 
 /// The age of the last heartbeat at which a replica counts as dead, for a replica that has seen the database work for as long.
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(6);
+
+/// A heartbeat of this replica older than this, by the database's clock, shows that the clock has jumped ahead, or that the heartbeat
+/// fails: whatever else seems to have expired may not have.
+pub(super) const OWN_BEAT_AGE: Duration = Duration::from_secs(3);
+
+/// A heartbeat that was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beat {
+    /// How many this replica has written.
+    pub(super) count: i64,
+    /// The database's time.
+    pub(super) at: Timestamp,
+}
 
 /// Names this replica by its host and a random suffix, which tells apart two replicas on one host, and one replica before and
 /// after a restart.

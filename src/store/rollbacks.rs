@@ -44,6 +44,13 @@ pub(super) struct LastBeat<'a> {
     pub(super) count: i64,
 }
 
+impl LastBeat<'_> {
+    /// Whether nothing is known of this replica's heartbeats, as where none are written.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.count == 0
+    }
+}
+
 impl Rollbacks {
     /// The count of the last heartbeat that may be compared; 0 if there is none.
     pub(super) fn last_beat(&self) -> i64 {

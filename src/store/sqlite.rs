@@ -17,7 +17,7 @@ use sqlx::{
 
 pub(super) use pooled::PooledSqlite;
 
-use super::{Change, Hearing, StoreError, connection::Connection};
+use super::{Change, Hearing, StoreError, connection::Connection, replica::Beat};
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -61,7 +61,7 @@ impl Sqlite {
     }
 
     /// Writes the heartbeat.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<Beat, StoreError> {
         let mut connection = self.connection().await?;
         let done = Connection::Sqlite(&mut connection).write_heartbeat(replica, keys).await.map_err(StoreError::from);
         connection.finish(&done);

@@ -6,7 +6,12 @@ use std::time::Duration;
 use super::Store;
 use crate::{
     backoff::back_off,
-    store::{Condition, StoreError, operation::Operation, replica::DEAD_AFTER},
+    clock::Stopwatch,
+    store::{
+        Condition, StoreError,
+        operation::Operation,
+        replica::{Beat, DEAD_AFTER},
+    },
 };
 
 /// The time between two heartbeats.
@@ -27,10 +32,18 @@ impl Store {
         self.gate.attend();
         let mut failures = 0_u32;
         loop {
+            let begun = Stopwatch::start();
             let result = self.beat().await;
             if let Ok(beat) = &result {
                 // Before any call passes.
-                self.compare_beat(*beat);
+                self.compare_beat(beat.count);
+                if let Some(ahead) = self.clock_jumps.is_shown_by(beat.at, begun) {
+                    tracing::warn!(
+                        ahead.seconds = ahead.as_secs(),
+                        "the database's clock has jumped ahead: no replica counts as dead for a few seconds, and no token of unknown \
+                         outcome is presented again for as long as a token call may take"
+                    );
+                }
             }
             let result = result.map(drop);
             self.gate.beat(&result);
@@ -54,9 +67,8 @@ impl Store {
         }
     }
 
-    /// Writes one heartbeat and returns how many this replica has written, by the database. If that fails, finds out whether the
-    /// database can still be read.
-    async fn beat(&self) -> Result<i64, (Condition, StoreError)> {
+    /// Writes one heartbeat. If that fails, finds out whether the database can still be read.
+    async fn beat(&self) -> Result<Beat, (Condition, StoreError)> {
         let error = match tokio::time::timeout(DEADLINE, self.backend.beat(&self.replica, &self.key_names())).await {
             Ok(Ok(beat)) => return Ok(beat),
             Ok(Err(error)) => error,
@@ -102,8 +114,13 @@ impl Store {
         self.gate.until_writable().await;
     }
 
-    /// Whether the database has taken heartbeats for so long that a replica without one is dead.
+    /// Whether the database has taken heartbeats for so long, by a clock that did not jump, that a replica without one is dead.
     pub fn knows_who_lives(&self) -> bool {
-        self.gate.is_steady(DEAD_AFTER)
+        self.gate.is_steady(DEAD_AFTER) && !self.database_clock_jumped_within(DEAD_AFTER)
+    }
+
+    /// Whether the database's clock was seen to jump ahead within this time. What has expired since by that clock may not have.
+    pub fn database_clock_jumped_within(&self, time: Duration) -> bool {
+        self.clock_jumps.has_been_within(time)
     }
 }

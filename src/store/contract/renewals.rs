@@ -38,7 +38,7 @@ impl Store {
     /// Writes the intent to present a grant's refresh token, and reads the refresh token.
     ///
     /// `None`: another attempt holds the intent or has made a pause, or the grant was renewed, ended or deleted, or tokens are held back
-    /// ([`Store::holds_tokens_back`]), from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
+    /// ([`Store::holds_tokens_back`]), or the database's clock makes a lease look expired; from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
     ///
     /// # Errors
     /// [`StoreError::Sealed`]: the intent is written, and the token cannot be opened. Otherwise the intent may have been written, unless
@@ -194,9 +194,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let longest = own.saturating_add(LEASE_TOLERANCE);
         let limits = DeadLease { dead_after: DEAD_AFTER, left: left.unwrap_or(longest), own, longest };
+        let own = self.last_beat();
         let is_expired = self
             .call(Operation::ExpireDeadOwnersLease, |connection| {
-                Box::pin(connection.expire_dead_owners_lease(id, attempt, limits))
+                Box::pin(connection.expire_dead_owners_lease(id, attempt, limits, own))
             })
             .await?;
         if is_expired {
@@ -206,12 +207,14 @@ impl Store {
     }
 
     /// Ends a grant whose refresh token must not be presented again after `attempt`, whose lease has expired. `false`: something
-    /// else happened to the grant first.
+    /// else happened to the grant first, or to the database's clock.
     ///
     /// # Errors
     /// Whether the grant ended is unknown.
     pub async fn abandon_attempt(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
-        let ended = self.call(Operation::AbandonAttempt, |connection| Box::pin(connection.abandon_attempt(id, attempt))).await?;
+        let own = self.last_beat();
+        let ended =
+            self.call(Operation::AbandonAttempt, |connection| Box::pin(connection.abandon_attempt(id, attempt, own))).await?;
         self.announce(Change::Grant(id));
         Ok(ended)
     }

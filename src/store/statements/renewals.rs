@@ -7,8 +7,8 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
     store::{
-        Knowledge, NewIntent, Renewed, StoreError, connection::Connection, rollbacks::LastBeat, rows::owner_prefix,
-        sealing::SealedTokens, sql::Template,
+        Knowledge, NewIntent, Renewed, StoreError, connection::Connection, replica::OWN_BEAT_AGE, rollbacks::LastBeat,
+        rows::owner_prefix, sealing::SealedTokens, sql::Template,
     },
 };
 
@@ -50,6 +50,7 @@ impl Connection<'_> {
              presented_at = CASE WHEN attempt IS NOT NULL AND presented > 0 THEN presented_at ELSE {now} END \
              WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
              AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= {now} \
+             AND ($11 OR lease_until = 0 OR EXISTS (SELECT 1 FROM replicas WHERE name = $8 AND seen_at > {now} - $12)) \
              AND ($6 IS NULL OR (presented_at > {now} - $6 AND presented_at <= {now})))) \
              AND COALESCE(retry_at, -1) = COALESCE($10, -1) \
              AND COALESCE((SELECT beats FROM replicas WHERE name = $8), 0) >= $9 \
@@ -58,7 +59,8 @@ impl Connection<'_> {
         const BEATS: &str = "SELECT COALESCE((SELECT beats FROM replicas WHERE name = $1), 0) >= $2 AS is_there";
         // One statement, committed on its own: the intent is on disk before the token is in memory. Repeated after a lost
         // response, it finds its own intent. A reuse interval runs from when the token was first presented. The last heartbeat is
-        // a part of the fence, because between two of them the database may have gone back to before the token was spent.
+        // a part of the fence, because between two of them the database may have gone back to before the token was spent, and its clock
+        // may have jumped ahead, by which a lease that runs seems to have expired. A lease of 0 was ended by whoever held it.
         let rows = self
             .query(SQL)
             .bind(&id.0[..])
@@ -71,6 +73,8 @@ impl Connection<'_> {
             .bind(own.replica)
             .bind(own.count)
             .bind(retry_at.map(|at| at.0))
+            .bind(own.is_unknown())
+            .bind(millis(OWN_BEAT_AGE))
             // `fetch_all`, because SQLite commits after the last row.
             .fetch_all()
             .await?;
@@ -177,13 +181,27 @@ impl Connection<'_> {
         Ok(())
     }
 
-    pub(in crate::store) async fn abandon_attempt(&mut self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn abandon_attempt(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        own: LastBeat<'_>,
+    ) -> Result<bool, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE grants SET ended_reason = 'outcome_unknown' \
-             WHERE id = $1 AND attempt = $2 AND lease_until <= {now} AND ended_reason IS NULL",
+             WHERE id = $1 AND attempt = $2 AND lease_until <= {now} AND ended_reason IS NULL \
+             AND ($4 OR lease_until = 0 OR EXISTS (SELECT 1 FROM replicas WHERE name = $3 AND seen_at > {now} - $5))",
         );
-        // The attempt's id stays, so that its outcome can still be saved.
-        let updated = self.query(SQL).bind(&id.0[..]).bind(&attempt.0[..]).execute().await?;
+        // The attempt's id stays, so that its outcome can still be saved. As to this replica's heartbeat, see `begin_renewal`.
+        let updated = self
+            .query(SQL)
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .bind(own.replica)
+            .bind(own.is_unknown())
+            .bind(millis(OWN_BEAT_AGE))
+            .execute()
+            .await?;
         Ok(updated > 0)
     }
 
@@ -192,17 +210,20 @@ impl Connection<'_> {
         id: GrantId,
         attempt: AttemptId,
         limits: DeadLease,
+        own: LastBeat<'_>,
     ) -> Result<bool, StoreError> {
         // A clock that was set back has dated in its future what was written before. A replica that lives corrects its heartbeat within
         // a second, and nobody corrects a lease. What is just too long for one comparison must not be short enough for the next, a
         // moment later: so a lease that is longer than `own`, though not than `longest`, is dated anew as well. Whoever lives ends its own
-        // lease, which may be longer than any here: another replica's settings may give token calls more time.
+        // lease, which may be longer than any here: another replica's settings may give token calls more time. Where this replica's own
+        // heartbeat looks old, that of another proves nothing.
         const SQL: &Template = &Template::new(
             "UPDATE grants SET lease_until = CASE WHEN lease_until > {now} + $6 THEN {now} + $6 ELSE 0 END \
              WHERE id = $1 AND attempt = $2 AND (lease_until > {now} + $7 \
              OR (lease_until <= {now} + $5 AND attempt_owner LIKE $4 || '%')) \
              AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name \
-             AND seen_at > {now} - $3 AND seen_at < {now} + $3) RETURNING lease_until",
+             AND seen_at > {now} - $3 AND seen_at < {now} + $3) \
+             AND ($9 OR EXISTS (SELECT 1 FROM replicas WHERE name = $8 AND seen_at > {now} - $10)) RETURNING lease_until",
         );
         // `fetch_all`, because SQLite commits after the last row.
         let rows = self
@@ -214,6 +235,9 @@ impl Connection<'_> {
             .bind(millis(limits.left))
             .bind(millis(limits.own))
             .bind(millis(limits.longest))
+            .bind(own.replica)
+            .bind(own.is_unknown())
+            .bind(millis(OWN_BEAT_AGE))
             .fetch_all()
             .await?;
         let Some(row) = rows.first() else { return Ok(false) };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     clock::{Timestamp, millis},
-    store::{StoreError, connection::Connection, sql::Template},
+    store::{StoreError, connection::Connection, replica::Beat, sql::Template},
 };
 
 impl Connection<'_> {
@@ -14,15 +14,16 @@ impl Connection<'_> {
         Ok(Timestamp(row.get("now")?))
     }
 
-    pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<i64, sqlx::Error> {
+    pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<Beat, sqlx::Error> {
         const SQL: &Template = &Template::new(
             "INSERT INTO replicas (name, keys, seen_at, beats) VALUES ($1, $2, {now}, 1) \
              ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, \
-             beats = COALESCE(replicas.beats, 0) + 1 RETURNING beats",
+             beats = COALESCE(replicas.beats, 0) + 1 RETURNING beats, seen_at",
         );
         // `fetch_all`, because SQLite commits after the last row.
         let rows = self.query(SQL).bind(replica).bind(keys).fetch_all().await?;
-        rows.first().ok_or(sqlx::Error::RowNotFound)?.get("beats")
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Beat { count: row.get("beats")?, at: Timestamp(row.get("seen_at")?) })
     }
 
     pub(in crate::store) async fn forget_replica(&mut self, replica: &str) -> Result<(), StoreError> {

@@ -147,6 +147,35 @@ contract! {
         assert!(!store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired, "a replica with other settings did not date it anew");
         beating.abort();
     }
+    a_lease_counts_as_expired_only_for_a_replica_whose_own_heartbeat_is_new_by_the_databases_clock(store) {
+        let beating = tokio::spawn({ let store = store.clone(); async move { store.run_heartbeat().await } });
+        let expired = async || {
+            let (id, _) = login(&store).await;
+            let lost = begin(&store, id, 0, LEASE, None).await.unwrap().attempt;
+            store.expire_lease(id, lost, None, Duration::from_millis(1)).await.unwrap();
+            crate::harness::eventually::eventually("its lease is over", async || {
+                store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired
+            })
+            .await;
+            (id, lost)
+        };
+        crate::harness::eventually::eventually("it is retried after", async || {
+            let (id, lost) = expired().await;
+            begin(&store, id, 0, LEASE, Some(lost)).await.is_some()
+        })
+        .await;
+        beating.abort();
+        // Three seconds later, as after a jump of the clock by as much.
+        crate::harness::eventually::eventually("it is neither given up nor retried after", async || {
+            let (id, lost) = expired().await;
+            !store.abandon_attempt(id, lost).await.unwrap() && begin(&store, id, 0, LEASE, Some(lost)).await.is_none()
+        })
+        .await;
+        let (id, _) = login(&store).await;
+        let lost = begin(&store, id, 0, LEASE, None).await.unwrap().attempt;
+        store.expire_lease(id, lost, None, Duration::ZERO).await.unwrap();
+        assert!(begin(&store, id, 0, LEASE, Some(lost)).await.is_some(), "whose call has ended is known");
+    }
     a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
