@@ -248,7 +248,8 @@ impl Policy {
     }
 
     /// Whether an address is allowed, or the part after its only `@` is an allowed domain. That is compared whole, or
-    /// `evil-example.com` would match.
+    /// `evil-example.com` would match. Apps get the address as it is written, so that the domain must stand there: no characters that the
+    /// parser leaves out or replaces.
     fn is_allowed_email(&self, email: &str) -> bool {
         if self.emails.allows(email) {
             return true;
@@ -258,7 +259,11 @@ impl Policy {
             Some((user, domain))
                 if !user.is_empty() && !domain.contains(|one: char| "@%".contains(one) || one.is_whitespace()) =>
             {
-                ascii_domain(domain).is_some_and(|domain| self.email_domains.contains(&domain))
+                let written = domain.to_lowercase();
+                ascii_domain(domain).is_some_and(|domain| {
+                    self.email_domains.contains(&domain)
+                        && (written == domain || written == url::quirks::domain_to_unicode(&domain))
+                })
             }
             Some(_) | None => false,
         }
@@ -282,6 +287,10 @@ mod tests {
             "a@example.com.evil",
             "a@evil.com@example.com",
             "a@exam%70le.com",
+            "a@exam\u{ad}ple.com",
+            "a@example.com\u{200b}",
+            "a@example\u{3002}com",
+            "a@\u{ff45}xample.com",
             "a@ example.com",
             "a@example.com ",
             "example.com",
