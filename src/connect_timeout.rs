@@ -8,9 +8,20 @@ use std::{
 };
 
 use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A connector of TCP for a [`ConnectTimeout`] of `within`, or for a call with that deadline. It gives no address of a name more than its
+/// share, so that one at which nothing answers does not use up the time of those that would.
+pub fn tcp_connector<R>(resolver: R, within: Duration) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    // hyper-util divides this by the number of addresses. A quarter is left for the name before them and for TLS after them.
+    tcp.set_connect_timeout(Some(within * 3 / 4));
+    tcp.enforce_http(false);
+    tcp
+}
 
 /// A connector whose time covers name resolution, TCP and TLS together.
 #[derive(Clone, Debug)]
@@ -49,5 +60,59 @@ where
     fn call(&mut self, asked: Uri) -> Self::Future {
         let (connecting, within) = (self.inner.call(self.fixed_target.clone().unwrap_or(asked)), self.within);
         Box::pin(async move { tokio::time::timeout(within, connecting).await?.map_err(Into::into) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, net::SocketAddr, vec};
+
+    use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::*;
+
+    /// Resolves every name to these addresses.
+    #[derive(Clone)]
+    struct Fixed(Vec<SocketAddr>);
+
+    impl Service<Name> for Fixed {
+        type Response = vec::IntoIter<SocketAddr>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            std::future::ready(Ok(self.0.clone().into_iter()))
+        }
+    }
+
+    /// A listener that accepts nothing, and the connections that fill its queue: packets of further ones are dropped.
+    async fn silent() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(listener.local_addr().unwrap())).await
+        {
+            waiting.push(connected.unwrap());
+        }
+        (listener, waiting)
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_leaves_time_for_the_next_one() {
+        const WITHIN: Duration = Duration::from_secs(8);
+        let (silent, _waiting) = silent().await;
+        let living = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = Fixed(vec![silent.local_addr().unwrap(), living.local_addr().unwrap()]);
+        let mut connector = ConnectTimeout::new(tcp_connector(addresses, WITHIN), WITHIN);
+        // Without a port in the address, those of the resolver count.
+        let connected = connector.call(Uri::from_static("http://two.test/")).await.unwrap();
+        assert_eq!(connected.inner().peer_addr().unwrap(), living.local_addr().unwrap());
     }
 }

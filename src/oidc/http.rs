@@ -13,7 +13,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{
         Client,
-        connect::{HttpConnector, capture_connection},
+        connect::{capture_connection, dns::GaiResolver},
     },
     rt::TokioExecutor,
 };
@@ -23,7 +23,7 @@ use tracing::{Instrument, field::Empty};
 use super::{proxy::ProxySettings, proxy_connector::ProxyConnector};
 use crate::{
     clock::Stopwatch,
-    connect_timeout::ConnectTimeout,
+    connect_timeout::{ConnectTimeout, tcp_connector},
     lock::{Mutex, MutexGuard},
     telemetry::{
         logs::causes,
@@ -119,8 +119,7 @@ enum Unreadable {
 
 impl HttpClient {
     pub(super) fn new(tls: rustls::ClientConfig, proxy: ProxySettings) -> Self {
-        let mut direct = HttpConnector::new();
-        direct.enforce_http(false);
+        let direct = tcp_connector(GaiResolver::new(), CONNECT_TIMEOUT);
         let to_proxy = with_tls(tls.clone(), direct.clone());
         let connector = with_tls(tls, ProxyConnector::new(proxy, direct, to_proxy));
         let connector = ConnectTimeout::new(connector, CONNECT_TIMEOUT);

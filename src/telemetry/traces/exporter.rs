@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, dns::GaiResolver},
+    },
     rt::TokioExecutor,
 };
 use tokio::time::timeout;
@@ -21,7 +24,10 @@ use super::{
     recording::FinishedSpan,
     settings::TraceSettings,
 };
-use crate::telemetry::{logs::causes, metrics::Metrics};
+use crate::{
+    connect_timeout::tcp_connector,
+    telemetry::{logs::causes, metrics::Metrics},
+};
 
 /// Empties the queue of spans.
 #[derive(Debug)]
@@ -61,8 +67,7 @@ const MAX_RESPONSE: usize = 64 * 1024;
 impl Exporter {
     /// Sends the spans of `queue` as `settings` say, over TLS as `tls` says where the collector's address is https.
     pub fn new(queue: SpanQueue, settings: TraceSettings, tls: rustls::ClientConfig, metrics: Metrics) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
+        let tcp = tcp_connector(GaiResolver::new(), settings.timeout);
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).build(connector);
