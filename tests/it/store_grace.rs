@@ -256,6 +256,8 @@ async fn a_logout_at_the_provider_holds_here_at_once_and_everywhere_when_the_sto
         world.idp.edit_id_token(move |claims| claims["sid"] = json!(sid));
         visitors.push(known(&world).await);
     }
+    world.idp.edit_id_token(|_| {});
+    let unsaid = known(&world).await;
     let elsewhere = visitors[0].at(world.replicas[1].address);
     assert!(elsewhere.get("/").await.is_upstreams());
     lose_store(&world).await;
@@ -265,10 +267,11 @@ async fn a_logout_at_the_provider_holds_here_at_once_and_everywhere_when_the_sto
     assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE, "another replica may know more sessions");
     assert_eq!(visitors[0].fetch("/").await.status, StatusCode::UNAUTHORIZED);
     assert!(visitors[1].get("/").await.is_upstreams(), "its session at the provider is another");
+    assert_eq!(unsaid.fetch("/").await.status, StatusCode::UNAUTHORIZED, "it does not say which one it came of");
     assert!(elsewhere.get("/").await.is_upstreams(), "nobody has told it");
     find_store(&world);
     eventually("it has ended everywhere", async || elsewhere.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
-    eventually("its refresh token is revoked", async || world.idp.revoked().len() == 1).await;
+    eventually("their refresh tokens are revoked", async || world.idp.revoked().len() == 2).await;
     let why = ["sessions", "why", "ann@example.com"];
     eventually("the history says so", async || world.command(&why).await.1.contains("provider")).await;
     assert!(visitors[1].get("/").await.is_upstreams());

@@ -19,8 +19,11 @@ impl Store {
     /// # Errors
     /// It may have been remembered; remembering it again does no harm.
     pub async fn remember_logout(&self, filter: SessionFilter<'_>, at: Timestamp) -> Result<(), StoreError> {
-        let (name, until) = (name(filter), at.plus(LOGOUT_RETENTION));
-        self.call(Operation::RememberLogout, |connection| Box::pin(connection.remember_logout(name, until))).await
+        let until = at.plus(LOGOUT_RETENTION);
+        for name in [name(filter), name(of_unsaid_session(filter))] {
+            self.call(Operation::RememberLogout, |connection| Box::pin(connection.remember_logout(name, until))).await?;
+        }
+        Ok(())
     }
 
     /// Whether the provider has logged a user out since `then`, by the session at the provider or altogether.
@@ -29,11 +32,20 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn was_logged_out_since(&self, filter: SessionFilter<'_>, then: Timestamp) -> Result<bool, StoreError> {
         let user = SessionFilter { provider_session: None, ..filter };
-        let session = SessionFilter { subject: None, ..filter };
-        let names = [name(filter), name(user), name(if filter.provider_session.is_some() { session } else { user })];
+        // One that does not say of which session at the provider it comes may be of any that ended there.
+        let session = match filter.provider_session {
+            Some(_) => SessionFilter { subject: None, ..filter },
+            None => of_unsaid_session(filter),
+        };
+        let names = [name(filter), name(user), name(session)];
         let until = self.call(Operation::WasLoggedOut, |connection| Box::pin(connection.logout_remembered_until(names))).await?;
         Ok(until.is_some_and(|until| until > then.plus(LOGOUT_RETENTION)))
     }
+}
+
+/// What stands for a user's logins that do not say of which session at the provider they come: no `sid` is empty.
+fn of_unsaid_session(filter: SessionFilter<'_>) -> SessionFilter<'_> {
+    SessionFilter { provider_session: Some(""), ..filter }
 }
 
 fn name(filter: SessionFilter<'_>) -> [u8; 32] {
