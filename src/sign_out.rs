@@ -4,6 +4,7 @@
 mod front_channel;
 mod journey;
 mod later;
+mod logout_tokens;
 mod own_sessions;
 mod pending_ends;
 mod revoking;

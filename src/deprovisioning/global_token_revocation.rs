@@ -50,8 +50,8 @@ impl Deprovisioning {
     pub async fn revoke(&self, bearer: Option<&str>, body: &[u8], endpoint: &str) -> Result<(), RevocationError> {
         let provider = self.caller(bearer.ok_or(RevocationError::NoCredential)?, endpoint).await?;
         let request = JsonObject::parse(body).ok_or(RevocationError::Malformed("it is no JSON object"))?;
-        if request.repeated.iter().any(|name| name == "sub_id") {
-            return Err(RevocationError::Malformed("sub_id stands there twice"));
+        if request.is_unclear(&["sub_id"]) {
+            return Err(RevocationError::Malformed("sub_id stands there twice, or cannot be read"));
         }
         let identifier = request.members.get("sub_id").ok_or(RevocationError::Malformed("it has no sub_id"))?;
         let keys =

@@ -55,7 +55,7 @@ impl Doctor {
             return Err(CallbackError::UnknownAttempt("the state is not that of this login"));
         }
         let is_bare_error = response.error.is_some() && response.issuer.is_none();
-        if !is_bare_error && !self.provider.is_response_issuer(response.issuer.as_deref())? {
+        if !is_bare_error && !self.provider.is_response_issuer(response.issuer.as_deref()).await? {
             return Err(CallbackError::Issuer);
         }
         self.provider.exchange_code(response.code()?, &self.redirect_uri, proof).await.map_err(|failed| failed.error.into())

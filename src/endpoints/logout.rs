@@ -134,7 +134,7 @@ impl Endpoints {
             }
             return Err(Refusal::LogoutToken(VerifyError::Refused("its iss and aud are no provider's and client's")).into());
         };
-        let token = match provider.verify_logout_token(&token).await {
+        let token = match sign_out.verify_logout_token(provider, &token).await {
             Ok(token) => token,
             Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
             Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),

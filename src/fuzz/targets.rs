@@ -154,13 +154,14 @@ fn forwarded_headers() {
     );
 }
 
-/// A key set has the same keys when it is printed and read again, and never more than are allowed.
+/// A key set has the same keys when it is printed and read again, and never more than are allowed. Of a member that cannot be read nothing
+/// can be printed.
 #[test]
 fn key_set() {
     run("key_set", &[r#""kty":"RSA""#, r#""kty":"EC""#, r#""crv":"P-256""#, r#""use":"enc""#, r#""keys":["#, "AQAB"], |data| {
         let Ok(keys) = KeySet::parse(data) else { return };
         assert!(keys.len() <= 128);
-        let document: serde_json::Value = serde_json::from_slice(data).unwrap();
+        let Ok(document) = serde_json::from_slice::<serde_json::Value>(data) else { return };
         assert_eq!(KeySet::parse(document.to_string().as_bytes()).map(|again| again.len()), Ok(keys.len()));
     });
 }

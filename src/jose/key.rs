@@ -59,6 +59,8 @@ pub struct DescribedKey<'a> {
 
 /// Further keys of a set are ignored; no provider has so many.
 const MAX_KEYS: usize = 128;
+/// The members of a key that say what it is, and what it may be used for.
+const READ_MEMBERS: [&str; 11] = ["kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops", "issuer"];
 /// The least size of an RSA key in bits.
 const MIN_RSA_BITS: usize = 2048;
 
@@ -68,9 +70,9 @@ impl KeySet {
     /// # Errors
     /// [`JoseError::KeySet`].
     pub fn parse(text: &[u8]) -> Result<Self, JoseError> {
-        let document = JsonObject::parse(text).ok_or(JoseError::KeySet)?;
-        let Some(Value::Array(keys)) = document.members.get("keys") else { return Err(JoseError::KeySet) };
-        Ok(Self(keys.iter().take(MAX_KEYS).filter_map(|key| VerificationKey::read(key.as_object()?)).collect()))
+        let keys = JsonObject::parse_list(text, "keys").ok_or(JoseError::KeySet)?;
+        let clear = keys.iter().filter(|key| READ_MEMBERS.iter().all(|name| !key.unreadable.iter().any(|odd| odd == name)));
+        Ok(Self(clear.take(MAX_KEYS).filter_map(|key| VerificationKey::read(&key.members)).collect()))
     }
 
     /// What the keys say of themselves, for whoever administers.

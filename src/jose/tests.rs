@@ -227,3 +227,16 @@ fn what_is_no_signed_token_is_said_to_be_none() {
     let read = SignedToken::parse(&repeated).unwrap();
     assert_eq!(read.unverified().repeated, ["sub"]);
 }
+
+#[test]
+fn a_key_is_read_though_another_or_a_member_that_nobody_needs_cannot_be() {
+    for (text, count) in [
+        (r#"{"x":"\ud83d","keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA","x5t":"\ud83d"}]}"#, 1),
+        (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"\ud83d"}]}"#, 1),
+        (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA","use":"\ud83d"}]}"#, 0),
+        (r#"{"keys":[1e400,"x"]}"#, 0),
+    ] {
+        assert_eq!(KeySet::parse(text.as_bytes()).unwrap().len(), count, "{text}");
+    }
+    assert!(KeySet::parse(br#"{"keys":{}}"#).is_err());
+}

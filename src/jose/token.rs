@@ -52,6 +52,9 @@ impl<'a> SignedToken<'a> {
         let (header, payload) = signed.split_once('.').ok_or(JoseError::Malformed)?;
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseError::Malformed);
         let header = JsonObject::parse(&decode(header)?).ok_or(JoseError::Malformed)?;
+        if !header.unreadable.is_empty() {
+            return Err(JoseError::Malformed);
+        }
         if header.members.contains_key("crit") {
             return Err(JoseError::Extension);
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Claims, LEEWAY,
-    id_token::{VerifyError, audiences, time},
+    id_token::{VerifyError, audiences, optional_time},
 };
 use crate::{
     clock::Timestamp,
@@ -77,8 +77,8 @@ pub(super) fn check_type(token: &SignedToken<'_>) -> Result<(), AccessTokenError
 /// Refuses by the claims what is no bearer token, or is not yet or no longer valid. A clock that is late by less than [`LEEWAY`]
 /// refuses no new token; an expired one is refused at once, because its client knows when to get another.
 pub(super) fn check_claims(claims: &JsonObject, now: Timestamp) -> Result<(), AccessTokenError> {
-    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
-        return Err(AccessTokenError::because("one of its claims stands there twice"));
+    if claims.is_unclear(&VALIDATED_CLAIMS) {
+        return Err(AccessTokenError::because("one of its claims stands there twice, or cannot be read"));
     }
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str);
     // Keycloak writes `typ` (Bearer, ID, Refresh, Offline), Cognito and Hydra `token_use` (access, id; access_token, refresh_token).
@@ -92,13 +92,13 @@ pub(super) fn check_claims(claims: &JsonObject, now: Timestamp) -> Result<(), Ac
         return Err(AccessTokenError::because("it is bound to a key (cnf), and is no bearer token"));
     }
     let outside = |what| Err(AccessTokenError::Refused(VerifyError::OutsideValidity(what)));
-    if time(claims, "exp").is_some_and(|at| now >= at) {
+    if optional_time(claims, "exp", "its exp is no time")?.is_some_and(|at| now >= at) {
         return outside("it has expired");
     }
-    if time(claims, "nbf").is_some_and(|at| at > now.plus(LEEWAY)) {
+    if optional_time(claims, "nbf", "its nbf is no time")?.is_some_and(|at| at > now.plus(LEEWAY)) {
         return outside("it is not good yet (nbf)");
     }
-    if time(claims, "iat").is_some_and(|at| at > now.plus(LEEWAY)) {
+    if optional_time(claims, "iat", "its iat is no time")?.is_some_and(|at| at > now.plus(LEEWAY)) {
         return outside("it was issued in the future");
     }
     Ok(())

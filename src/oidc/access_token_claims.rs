@@ -46,7 +46,7 @@ impl Provider {
         if let Err(error) = validate_claims(&token, expected) {
             let is_of_this_issuer = metadata.issuer.compare(&token) == IssuerMatch::Same;
             let names_another = text_of(&token.members, "sub").is_some_and(|found| found != subject);
-            let is_proof = is_of_this_issuer && names_another && token.repeated.is_empty();
+            let is_proof = is_of_this_issuer && names_another && token.repeated.is_empty() && token.unreadable.is_empty();
             return Err(if is_proof { ProviderError::OtherSubject } else { ProviderError::AccessToken(error) });
         }
         Ok(merge(token.once(), id_token, &self.settings.mapping))

@@ -51,6 +51,19 @@ impl Provider {
         proof: &CallbackProof,
         options: AuthorizationOptions<'_>,
     ) -> Result<Url, ProviderError> {
+        let url = self.try_authorization_url(redirect_uri, proof, options).await;
+        if url.as_ref().is_err_and(ProviderError::casts_doubt_on_metadata) {
+            self.doubt_metadata();
+        }
+        url
+    }
+
+    async fn try_authorization_url(
+        &self,
+        redirect_uri: &str,
+        proof: &CallbackProof,
+        options: AuthorizationOptions<'_>,
+    ) -> Result<Url, ProviderError> {
         let metadata = self.metadata()?;
         let challenge = code_challenge(proof);
         let scope = metadata.authorization_params.scopes.join(" ");
@@ -95,12 +108,14 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError::NotReady`].
-    pub fn is_response_issuer(&self, iss: Option<&str>) -> Result<bool, ProviderError> {
+    pub async fn is_response_issuer(&self, iss: Option<&str>) -> Result<bool, ProviderError> {
         let metadata = self.metadata()?;
-        Ok(match iss {
-            Some(iss) => metadata.issuer.is_of_response(iss),
-            None => !metadata.sends_iss,
-        })
+        match iss {
+            Some(iss) => Ok(metadata.issuer.is_of_response(iss)),
+            None if !metadata.sends_iss => Ok(true),
+            // It may have ceased to send one since its metadata were read, and says so by newer ones.
+            None => Ok(self.newer_metadata(&metadata).await.is_some_and(|newer| !newer.sends_iss)),
+        }
     }
 
     /// Whether the provider answers `prompt=none`, as far as is known: as the administrator says, or else as OIDC Core requires

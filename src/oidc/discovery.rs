@@ -1,4 +1,4 @@
-//! Discovery (OIDC Discovery 1.0): the provider's metadata and keys, fetched in the background and again once a day.
+//! Discovery (OIDC Discovery 1.0): the provider's metadata and keys, fetched in the background and again once an hour.
 
 mod decisions;
 mod metadata;
@@ -14,71 +14,104 @@ use http_body_util::Full;
 use openidconnect::IssuerUrl;
 
 use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT, document::Document};
-use crate::{backoff::back_off, telemetry::logs::causes};
+use crate::{backoff::back_off, clock::Timestamp, telemetry::logs::causes};
 
 use decisions::decisions;
 pub(super) use metadata::{MetadataDocument, ProviderMetadata};
 
 /// The shortest and the longest pause between attempts while discovery fails.
 const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-/// How often the metadata are read again.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(86_400);
+/// How often the metadata and the keys are read again: a key may have been withdrawn, and a moved page for logins answers nobody here.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 /// The shortest time between two reads of metadata once they are known.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Provider {
-    /// Discovers the provider, retries while that fails, and reads the metadata again once a day. Never returns.
+    /// Discovers the provider, retries while that fails, and reads the metadata again once an hour. Never returns.
     pub async fn run_discovery(&self) {
         let mut failures = 0_u32;
         loop {
             let discovered = self.discover_with_keys().await;
             self.asked.store(true, Ordering::Release);
-            match discovered {
-                Ok(()) => {
-                    self.wait_for_next_discovery().await;
-                    failures = 0;
-                }
-                // Sessions and logins continue with the metadata that are known.
-                Err(error) if self.is_ready() => {
-                    tracing::warn!(oidc.issuer = self.issuer(), error = %error, "provider metadata could not be read again");
-                    tokio::time::sleep(MIN_REFRESH_INTERVAL).await;
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
-                    let waiting = if matches!(error, ProviderError::Keys(_)) {
-                        "provider discovered without its keys: logins wait for them"
-                    } else {
-                        "provider discovery failed: sessions are served, logins and renewals wait"
-                    };
-                    tracing::warn!(
-                        oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(), "{waiting}"
-                    );
-                    tokio::time::sleep(wait).await;
-                }
-            }
+            let Err(error) = discovered else {
+                self.wait_for_next_discovery().await;
+                failures = 0;
+                continue;
+            };
+            let waiting = if !self.is_ready() {
+                "provider discovery failed: sessions are served, logins and renewals wait"
+            } else if self.keys.fetched().at.is_none() {
+                "provider discovered without its keys: logins wait for them"
+            } else {
+                // Sessions and logins continue with what is known.
+                tracing::warn!(
+                    oidc.issuer = self.issuer(), error = %error, "provider metadata or keys could not be read again"
+                );
+                tokio::time::sleep(MIN_REFRESH_INTERVAL).await;
+                continue;
+            };
+            failures = failures.saturating_add(1);
+            let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
+            tracing::warn!(oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(), "{waiting}");
+            tokio::time::sleep(wait).await;
         }
     }
 
-    /// Waits until the metadata are due to be read again: after a day, or after an endpoint was not found at its address, but
-    /// not more than once a minute.
+    /// Notes that what the provider does no longer agrees with its metadata: they are read again, but not more than once a minute.
+    pub fn doubt_metadata(&self) {
+        self.http.doubt_metadata();
+    }
+
+    /// Waits until the metadata are due to be read again: after an hour, or once they are doubted and a minute old.
     async fn wait_for_next_discovery(&self) {
-        let read_at = self.clock.now();
-        let endpoint_lost = async {
-            loop {
-                self.http.endpoint_lost().await;
-                if !self.clock.now().is_within(MIN_REFRESH_INTERVAL, read_at) {
-                    break;
-                }
+        let doubted = async {
+            self.http.metadata_doubted().await;
+            // A doubt within the minute waits for its end, by this machine's clock.
+            while let Some(rest) = self.current_pause().await {
+                let _another_doubt = tokio::time::timeout(rest, self.http.metadata_doubted()).await;
             }
         };
         tokio::select! {
             () = tokio::time::sleep(REFRESH_INTERVAL) => {}
-            () = endpoint_lost => tracing::warn!(
+            () = doubted => tracing::info!(
                 oidc.issuer = self.issuer(),
-                "a provider endpoint was not found at its address; the metadata are read again"
+                "the provider's metadata and keys are read again: they are old, or what it does does not agree with them"
             ),
         }
+    }
+
+    /// How long it is until the metadata may be read again. The lock is released before the answer is used: whoever reads them needs it.
+    async fn current_pause(&self) -> Option<Duration> {
+        let read_at = *self.metadata_read_at.lock().await;
+        self.reading_pause(read_at)
+    }
+
+    /// How long it is until metadata may be read again that were last asked for then.
+    fn reading_pause(&self, read_at: Option<Timestamp>) -> Option<Duration> {
+        let (read_at, now) = (read_at?, self.clock.now());
+        now.is_within(MIN_REFRESH_INTERVAL, read_at).then(|| MIN_REFRESH_INTERVAL.saturating_sub(now.since(read_at)))
+    }
+
+    /// Metadata that were read after those that were `seen`, by another task or else now. `None`: they were read a moment ago, and are
+    /// read again later, or they cannot be read.
+    pub(super) async fn newer_metadata(&self, seen: &Arc<ProviderMetadata>) -> Option<Arc<ProviderMetadata>> {
+        let mut read_at = self.metadata_read_at.lock().await;
+        let known = self.metadata().ok()?;
+        if !Arc::ptr_eq(&known, seen) {
+            return Some(known);
+        }
+        if self.reading_pause(*read_at).is_some() {
+            self.doubt_metadata();
+            return None;
+        }
+        *read_at = Some(self.clock.now());
+        let read = self.read_metadata().await;
+        *read_at = Some(self.clock.now());
+        if let Err(error) = read {
+            tracing::warn!(oidc.issuer = self.issuer(), error = %error, "provider metadata could not be read again");
+            return None;
+        }
+        self.metadata().ok()
     }
 
     /// Discovers the provider and fetches its keys. After [`ProviderError::Keys`] only the keys are missing, which are fetched
@@ -93,6 +126,13 @@ impl Provider {
     /// # Errors
     /// Why discovery failed.
     pub async fn discover(&self) -> Result<(), ProviderError> {
+        let mut read_at = self.metadata_read_at.lock().await;
+        let read = self.read_metadata().await;
+        *read_at = Some(self.clock.now());
+        read
+    }
+
+    async fn read_metadata(&self) -> Result<(), ProviderError> {
         let found = self.fetch_metadata().await.and_then(|document| ProviderMetadata::read(&self.settings, &document));
         let metadata = match found {
             Ok(metadata) => metadata,

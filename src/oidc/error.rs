@@ -65,6 +65,9 @@ pub enum ProviderError {
     /// A logout token is not acceptable.
     #[error("the logout token is not accepted: {0}")]
     LogoutToken(VerifyError),
+    /// How the provider signs its logout tokens could not be looked up.
+    #[error("how the provider signs could not be read of the store: {0}")]
+    SignatureUnknown(String),
     /// The code's token response has no ID token (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
@@ -117,7 +120,8 @@ impl ProviderError {
             Self::Token(TokenFailure::Refused { status, code, .. }) => {
                 // A refused code is used up or too old, and a new login brings another.
                 let is_of_code = code.as_deref() == Some("invalid_grant");
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS || is_of_code
+                let has_moved = status.is_redirection();
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS || is_of_code || has_moved
             }
             Self::Token(TokenFailure::NoResponse(_) | TokenFailure::Unusable(_)) => true,
             Self::Token(TokenFailure::NotReady)
@@ -132,9 +136,41 @@ impl ProviderError {
             | Self::Metadata(_)
             | Self::IdToken(_)
             | Self::LogoutToken(_)
+            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfo(_)
             | Self::AccessToken(_)
+            | Self::OtherSubject
+            | Self::Claims(_) => false,
+        }
+    }
+
+    /// Whether the metadata may have changed by which the login went on that this ended. A call that reached nobody notes that itself.
+    pub(super) fn casts_doubt_on_metadata(&self) -> bool {
+        match self {
+            Self::Metadata(_)
+            | Self::Keys(_)
+            | Self::PushedAuthorization(_)
+            | Self::PushedAuthorizationResponse
+            | Self::Token(TokenFailure::Refused { .. } | TokenFailure::Unusable(_))
+            | Self::IdToken(_)
+            | Self::NoIdToken
+            | Self::UserInfoRefused(_)
+            | Self::UserInfo(_)
+            | Self::AccessToken(_) => true,
+            Self::NotReady
+            | Self::Misconfigured
+            | Self::NoMetadata(_)
+            | Self::Untrusted(_)
+            | Self::Issuer
+            | Self::Discovery(_)
+            | Self::IssuerMismatch { .. }
+            | Self::Fetch(_)
+            | Self::TooManyLogins
+            | Self::Token(TokenFailure::NotReady | TokenFailure::NoResponse(_))
+            | Self::LogoutToken(_)
+            | Self::SignatureUnknown(_)
+            | Self::UserInfoFetch(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,
         }
@@ -164,6 +200,7 @@ impl ProviderError {
             | Self::TooManyLogins
             | Self::IdToken(_)
             | Self::LogoutToken(_)
+            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfoFetch(_)
             | Self::UserInfo(_)
@@ -192,6 +229,7 @@ impl ProviderError {
             | Self::Token(_)
             | Self::IdToken(_)
             | Self::LogoutToken(_)
+            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfoFetch(_)
             | Self::UserInfoRefused(_)

@@ -54,8 +54,8 @@ impl From<Duration> for Deadlines {
 #[derive(Debug)]
 pub(super) struct HttpClient {
     client: Client<ConnectTimeout<HttpsConnector<ProxyConnector>>, Full<Bytes>>,
-    /// An endpoint was not found, or nothing listens at its address: it may have moved.
-    endpoint_lost: Notify,
+    /// What the provider does no longer agrees with its metadata.
+    metadata_doubted: Notify,
     /// The address at which an endpoint was not found.
     missing_endpoint: Mutex<Option<Uri>>,
 }
@@ -124,7 +124,7 @@ impl HttpClient {
         let connector = with_tls(tls, ProxyConnector::new(proxy, direct, to_proxy));
         let connector = ConnectTimeout::new(connector, CONNECT_TIMEOUT);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client, endpoint_lost: Notify::new(), missing_endpoint: Mutex::default() }
+        Self { client, metadata_doubted: Notify::new(), missing_endpoint: Mutex::default() }
     }
 
     /// Calls an endpoint whose address is from the metadata, and notes whether there is one.
@@ -136,22 +136,29 @@ impl HttpClient {
         let address = request.uri().clone();
         let response = self.send(request, deadlines).await;
         match &response {
-            Ok(response) if matches!(response.status.as_u16(), 404 | 405 | 410) => {
+            // No redirect is followed, so whatever has moved by one is not there.
+            Ok(response) if matches!(response.status.as_u16(), 404 | 405 | 410) || response.status.is_redirection() => {
                 *self.missing_endpoint() = Some(address);
-                self.endpoint_lost.notify_one();
+                self.doubt_metadata();
             }
             // Only a success of the same endpoint shows that it is not missing.
             Ok(response) if response.status.is_success() => drop(self.missing_endpoint().take_if(|missing| *missing == address)),
-            Err(FetchError::NotSent(_)) => self.endpoint_lost.notify_one(),
+            Err(FetchError::NotSent(_)) => self.doubt_metadata(),
             Ok(_)
             | Err(FetchError::Untrusted(_) | FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {}
         }
         response
     }
 
-    /// Waits until an endpoint may have moved.
-    pub(super) async fn endpoint_lost(&self) {
-        self.endpoint_lost.notified().await;
+    /// Notes that the metadata may have changed: an endpoint was not found, or nothing listens at its address, or what the provider sends
+    /// is not as they say.
+    pub(super) fn doubt_metadata(&self) {
+        self.metadata_doubted.notify_one();
+    }
+
+    /// Waits until they may have changed.
+    pub(super) async fn metadata_doubted(&self) {
+        self.metadata_doubted.notified().await;
     }
 
     /// Whether an endpoint was not found and has not succeeded since.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    jose::{Algorithm, JoseError, JsonObject},
+    jose::{Algorithm, JoseError, JsonObject, SignedToken},
 };
 
 /// What is required of an ID token's `nonce`.
@@ -65,8 +65,8 @@ const VALIDATED_CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "iat", "nbf", 
 /// Validates the claims of an ID token whose signature is good.
 pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Result<(), VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
-    if token.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
-        return refused("one of its claims stands there twice");
+    if token.is_unclear(&VALIDATED_CLAIMS) {
+        return refused("one of its claims stands there twice, or cannot be read");
     }
     let text = |name: &str| token.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (issuer, audiences, subject) = (expected.issuer.compare(token), audiences(token), text("sub"));
@@ -93,10 +93,11 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
     if !audiences.contains(&expected.client_id) {
         return refused("it has no aud, or one that is spelled otherwise than the client id");
     }
-    match text("azp") {
-        Some(party) if party != expected.client_id => return refused("its azp is another client"),
-        None if audiences.len() > 1 => return refused("it has several audiences and no azp"),
-        Some(_) | None => {}
+    match optional_text(token, "azp") {
+        Err(NoText) => return refused("its azp is no text"),
+        Ok(Some(party)) if party != expected.client_id => return refused("its azp is another client"),
+        Ok(None) if audiences.len() > 1 => return refused("it has several audiences and no azp"),
+        Ok(Some(_) | None) => {}
     }
     match (expected.nonce, text("nonce")) {
         (ExpectedNonce::Unchecked, _) => {}
@@ -104,8 +105,12 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
         (ExpectedNonce::Exactly(_), Some(_)) => return refused("its nonce is another one"),
         (ExpectedNonce::Exactly(_), None) => return refused("it has no nonce"),
     }
-    if !matches_at_hash(text("at_hash"), expected.access_token, expected.algorithm) {
-        return refused("its at_hash is another access token's");
+    match optional_text(token, "at_hash") {
+        Err(NoText) => return refused("its at_hash is no text"),
+        Ok(found) if !matches_at_hash(found, expected.access_token, expected.algorithm) => {
+            return refused("its at_hash is another access token's");
+        }
+        Ok(_) => {}
     }
     check_validity(token, LEEWAY, expected.now).map(|_until| ())
 }
@@ -113,10 +118,12 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
 /// Checks that the user authenticated at the provider no longer ago than the request's `max_age` (OpenID Connect Core section
 /// 3.1.2.1), with [`LEEWAY`]. `auth_time` is required then.
 pub(super) fn check_max_age(token: &JsonObject, max_age: Duration, now: Timestamp) -> Result<(), VerifyError> {
-    let is_repeated = token.repeated.iter().any(|name| name == "auth_time");
-    let Some(authenticated_at) = time(token, "auth_time").filter(|_| !is_repeated) else {
+    let Some(authenticated_at) = time(token, "auth_time").filter(|_| !token.is_unclear(&["auth_time"])) else {
         return Err(VerifyError::Refused("max_age was asked for, and it has no auth_time that is a time"));
     };
+    if authenticated_at > now.plus(LEEWAY) {
+        return Err(VerifyError::Refused("max_age was asked for, and its auth_time is in the future"));
+    }
     if now >= authenticated_at.plus(max_age).plus(LEEWAY) {
         return Err(VerifyError::Refused("its user authenticated longer ago than max_age"));
     }
@@ -133,19 +140,52 @@ pub(super) fn check_validity(token: &JsonObject, ahead: Duration, now: Timestamp
     if issued_at > now.plus(ahead) {
         return Err(VerifyError::OutsideValidity("it was issued in the future"));
     }
-    if time(token, "nbf").is_some_and(|from| from > now.plus(ahead)) {
+    if optional_time(token, "nbf", "its nbf is no time")?.is_some_and(|from| from > now.plus(ahead)) {
         return Err(VerifyError::OutsideValidity("it is not good yet (nbf)"));
     }
     Ok(expires_at.plus(LEEWAY))
 }
 
-/// A claim that is a NumericDate (RFC 7519 section 2), which may have a fraction of a second.
+/// Whether a token was issued, by what it says itself (`iat`), before keys were fetched, so that the key that signed it is one of them. The
+/// clocks may differ.
+pub(super) fn was_issued_before(token: &str, fetched_at: Option<Timestamp>) -> bool {
+    let issued_at = SignedToken::parse(token).ok().and_then(|token| time(token.unverified(), "iat"));
+    issued_at.zip(fetched_at).is_some_and(|(issued, fetched)| fetched >= issued.plus(LEEWAY))
+}
+
+/// A claim restricts a token, and it is no text.
+struct NoText;
+
+/// A claim that is a text, if it is there; null and an empty text count as absent. One that restricts what a token is good for must not
+/// be passed over because it is of another type.
+fn optional_text<'a>(token: &'a JsonObject, name: &str) -> Result<Option<&'a str>, NoText> {
+    match token.members.get(name) {
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(Value::Null) | None => Ok(None),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Err(NoText),
+    }
+}
+
+/// A claim that is a time, if it is there; null counts as absent. `unreadable` is what is wrong with any other.
+pub(super) fn optional_time(token: &JsonObject, name: &str, unreadable: &'static str) -> Result<Option<Timestamp>, VerifyError> {
+    match token.members.get(name) {
+        Some(Value::Null) | None => Ok(None),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            time(token, name).map(Some).ok_or(VerifyError::Refused(unreadable))
+        }
+    }
+}
+
+/// A claim that is a NumericDate (RFC 7519 section 2), which may have a fraction of a second. Some servers write whole seconds as text.
 pub(super) fn time(token: &JsonObject, name: &str) -> Option<Timestamp> {
     match token.members.get(name)? {
         Value::Number(number) => match number.as_i64() {
             Some(seconds) => seconds.checked_mul(1000).map(Timestamp),
             None => number.as_f64().and_then(millis).map(Timestamp),
         },
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.parse::<i64>().ok()?.checked_mul(1000).map(Timestamp)
+        }
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -93,7 +93,7 @@ fn read_claims(response: Result<HttpResponse, FetchError>) -> Result<JsonObject,
     let Some(claims) = JsonObject::parse(&response.body) else {
         return Err(AccessTokenError::Unavailable("the answer of introspection is no JSON object".to_owned()));
     };
-    if claims.repeated.iter().any(|name| name == "active") || claims.members.get("active") != Some(&Value::Bool(true)) {
+    if claims.is_unclear(&["active"]) || claims.members.get("active") != Some(&Value::Bool(true)) {
         return Err(AccessTokenError::because("the provider says that it is not active"));
     }
     let token_type = claims.members.get("token_type").and_then(Value::as_str);

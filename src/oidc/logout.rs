@@ -44,7 +44,7 @@ impl Provider {
         if metadata.end_session_endpoint.is_none() {
             return;
         }
-        let seen = self.keys.current();
-        let _in_time = tokio::time::timeout(KEY_FETCH_TIMEOUT, self.newer_keys(&metadata, &seen, KeyPurpose::LogoutHint)).await;
+        let begun = self.keys.last_begun();
+        let _in_time = tokio::time::timeout(KEY_FETCH_TIMEOUT, self.newer_keys(&metadata, begun, KeyPurpose::LogoutHint)).await;
     }
 }

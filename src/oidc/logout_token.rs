@@ -55,8 +55,8 @@ pub(super) fn validate(
         return refused("its typ is another token's");
     }
     let claims = token.unverified();
-    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
-        return refused("one of its claims stands there twice");
+    if claims.is_unclear(&VALIDATED_CLAIMS) {
+        return refused("one of its claims stands there twice, or cannot be read");
     }
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     if issuer.compare(claims) != IssuerMatch::Same {

@@ -37,6 +37,8 @@ pub struct Provider {
     pub(super) http: HttpClient,
     pub(super) clock: Clock,
     pub(super) metadata: RwLock<Option<Arc<ProviderMetadata>>>,
+    /// When the metadata were last asked for; locked meanwhile, so that others wait for them.
+    pub(super) metadata_read_at: tokio::sync::Mutex<Option<Timestamp>>,
     /// The issuer in the metadata that were last read, where it differs from the configured one.
     pub(super) mismatching_issuer: RwLock<Option<String>>,
     pub(super) keys: KeyCache,
@@ -84,6 +86,7 @@ impl Provider {
             settings,
             clock,
             metadata: RwLock::default(),
+            metadata_read_at: tokio::sync::Mutex::default(),
             mismatching_issuer: RwLock::default(),
             keys: KeyCache::default(),
             signing_algorithm: Mutex::default(),

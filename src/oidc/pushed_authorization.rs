@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 use super::{
     Provider, ProviderError, SHORT_CALL_TIMEOUT, client_auth::ClientEndpoint, client_credentials::FormPost,
     discovery::ProviderMetadata, token_call,
 };
+use crate::jose::JsonObject;
 
 /// How long after a failed push no browser that can go on without is sent to a login.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -66,8 +67,8 @@ impl Provider {
             let secrets = parameters.iter().map(|(_, value)| *value).chain(self.credentials.secrets());
             return Err(ProviderError::PushedAuthorization(token_call::refusal(&response, secrets)));
         }
-        let members = serde_json::from_slice::<Map<String, Value>>(&response.body).unwrap_or_default();
-        let reference = members.get("request_uri").and_then(Value::as_str).filter(|reference| !reference.is_empty());
+        let answer = JsonObject::parse(&response.body).unwrap_or_default();
+        let reference = answer.members.get("request_uri").and_then(Value::as_str).filter(|reference| !reference.is_empty());
         reference.map(str::to_owned).ok_or(ProviderError::PushedAuthorizationResponse)
     }
 }

@@ -102,10 +102,18 @@ impl Provider {
         local: LocalVerdict,
     ) -> Result<Refreshed, RefreshVerdict> {
         let mapping = &self.settings.mapping;
-        let metadata = match self.metadata() {
+        let mut metadata = match self.metadata() {
             Ok(metadata) => metadata,
             Err(error) => return Err(RefreshVerdict::Inconclusive(error)),
         };
+        let mut local = local;
+        // The provider may have begun to sign otherwise since its metadata were read.
+        if let LocalVerdict(Err(VerifyError::Signature(JoseError::Algorithm(_)))) = &local
+            && let Some(newer) = self.newer_metadata(&metadata).await
+        {
+            metadata = newer;
+            local = self.verify_refresh_locally(tokens, before);
+        }
         let signed = self.signed_claims(&metadata, tokens, before, local).await?;
         let userinfo = match self.fetch_userinfo(&metadata, &tokens.access_token, &before.subject, KeyPurpose::Renewal).await {
             Ok(userinfo) => userinfo,

@@ -36,8 +36,8 @@ fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<(
         return refused("its typ is another token's");
     }
     let claims: &JsonObject = token.unverified();
-    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
-        return refused("one of its claims stands there twice");
+    if claims.is_unclear(&VALIDATED_CLAIMS) {
+        return refused("one of its claims stands there twice, or cannot be read");
     }
     if !audiences(claims).contains(&endpoint) {
         return refused("its aud is another endpoint");

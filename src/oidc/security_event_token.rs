@@ -150,8 +150,8 @@ fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToke
         return refused("its typ is another token's");
     }
     let claims: &JsonObject = token.unverified();
-    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
-        return refused("one of its claims stands there twice");
+    if claims.is_unclear(&VALIDATED_CLAIMS) {
+        return refused("one of its claims stands there twice, or cannot be read");
     }
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (Some(issuer), Some(id)) = (text("iss"), text("jti")) else { return refused("it has no iss or no jti") };

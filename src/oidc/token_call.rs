@@ -5,10 +5,15 @@ mod response;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    ClaimsError, DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, claims::text,
+    ClaimsError, DUMMY_REFRESH_TOKEN, Provider, ProviderError, VerifyError, authorization::CallbackProof, claims::text,
     client_auth::ClientEndpoint, client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
-use crate::{clock::Stopwatch, identity::Identity, jose::SignedToken, secret::Secret};
+use crate::{
+    clock::Stopwatch,
+    identity::Identity,
+    jose::{JoseError, SignedToken},
+    secret::Secret,
+};
 
 pub use response::{TokenFailure, TokenResponse, safe_description};
 pub(super) use response::{error_code, refusal};
@@ -82,6 +87,19 @@ impl Provider {
         redirect_uri: &str,
         proof: &CallbackProof,
     ) -> Result<VerifiedLogin, FailedExchange> {
+        let login = self.try_exchange_code(code, redirect_uri, proof).await;
+        if login.as_ref().is_err_and(|failed| failed.error.casts_doubt_on_metadata()) {
+            self.doubt_metadata();
+        }
+        login
+    }
+
+    async fn try_exchange_code(
+        &self,
+        code: &str,
+        redirect_uri: &str,
+        proof: &CallbackProof,
+    ) -> Result<VerifiedLogin, FailedExchange> {
         let metadata = self.metadata()?;
         let parameters = [
             ("grant_type", "authorization_code"),
@@ -91,7 +109,14 @@ impl Provider {
         ];
         let since_code = Stopwatch::start();
         let tokens = self.request_tokens(&metadata, &parameters, None).await.map_err(ProviderError::from)?;
-        match self.read_login(&metadata, &tokens, proof).await {
+        let mut read = self.read_login(&metadata, &tokens, proof).await;
+        // The provider may have begun to sign otherwise since its metadata were read, and the code is good once.
+        if let Err(ProviderError::IdToken(VerifyError::Signature(JoseError::Algorithm(_)))) = &read
+            && let Some(newer) = self.newer_metadata(&metadata).await
+        {
+            read = self.read_login(&newer, &tokens, proof).await;
+        }
+        match read {
             Ok((identity, provider_session)) => Ok(VerifiedLogin { tokens, identity, provider_session, since_code }),
             Err(error) => Err(FailedExchange { error, left_over: UnverifiedToken::of(tokens).map(Box::new) }),
         }

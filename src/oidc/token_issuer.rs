@@ -13,7 +13,7 @@ use super::{
     access_token::{check_claims, check_type, use_of},
     document::Document,
     http::HttpClient,
-    id_token::time,
+    id_token::{time, was_issued_before},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -162,9 +162,10 @@ impl TokenIssuer {
         match verify_with(token, &keys) {
             Err(error) if error.may_need_newer_keys() => {
                 let newer = self.newer_keys(&keys).await.map_err(AccessTokenError::Unavailable)?;
-                if Arc::ptr_eq(&newer, &keys) && names_a_key_that_is_not_in(&keys, token) {
+                if Arc::ptr_eq(&newer, &keys) && !was_issued_before(token.expose(), fetched_at) {
                     // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
-                    return Err(AccessTokenError::Unavailable("keys were asked for a moment ago".to_owned()));
+                    let why = format!("keys were asked for a moment ago, and by those {error}");
+                    return Err(AccessTokenError::Unavailable(why));
                 }
                 Ok(verify_with(token, &newer).map_err(VerifyError::from)?)
             }
@@ -262,10 +263,6 @@ fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
         secrets: &[],
     };
     SignedToken::parse(token.expose())?.verify(options).map(|(claims, _)| claims)
-}
-
-fn names_a_key_that_is_not_in(keys: &KeySet, token: &Secret) -> bool {
-    SignedToken::parse(token.expose()).is_ok_and(|token| token.key_id().is_some_and(|id| !keys.may_contain(id)))
 }
 
 /// Whether a subject is as a pattern says, which is whole unless it ends in a star.

@@ -33,8 +33,8 @@ impl Provider {
         }
         let claims =
             if is_token(&response) { self.signed_userinfo(metadata, &response.body, purpose).await? } else { plain(&response)? };
-        if claims.repeated.iter().any(|name| name == "sub") {
-            return Err(ProviderError::UserInfo("it has two subs".to_owned()));
+        if claims.is_unclear(&["sub"]) {
+            return Err(ProviderError::UserInfo("it has two subs, or one that cannot be read".to_owned()));
         }
         match claims.members.get("sub").and_then(Value::as_str) {
             Some(found) if found == subject => Ok(Some(claims.once())),

@@ -58,6 +58,9 @@ impl SignIn {
             Err(CallbackError::Denied(_, _)) => "denied",
             Err(CallbackError::Store(_)) => "store_error",
         });
+        if result.as_ref().is_err_and(CallbackError::is_about_the_request) {
+            self.provider.doubt_metadata();
+        }
         match result {
             Ok(redirect) => Ok(redirect),
             Err(error) => Err(self.parts.describe_failure(error, at, query).await),
@@ -193,7 +196,7 @@ impl SignIn {
         response: &AuthorizationResponse,
         proof: &CallbackProof,
     ) -> Result<VerifiedLogin, CallbackError> {
-        self.check_issuer(response)?;
+        self.check_issuer(response).await?;
         let code = response.code()?;
         let timer = self.metrics.provider_timer("code");
         let login = self.provider.exchange_code(code, &self.redirect_uris.of(site), proof).await;
@@ -259,9 +262,9 @@ impl SignIn {
 
     /// Refuses a response of another provider (mix-up attack, RFC 9207 section 2.4). The check keeps the code from the wrong
     /// token endpoint, so an error response without an issuer is still handled as an error.
-    fn check_issuer(&self, response: &AuthorizationResponse) -> Result<(), CallbackError> {
+    async fn check_issuer(&self, response: &AuthorizationResponse) -> Result<(), CallbackError> {
         let is_bare_error = response.error.is_some() && response.issuer.is_none();
-        if is_bare_error || self.provider.is_response_issuer(response.issuer.as_deref())? {
+        if is_bare_error || self.provider.is_response_issuer(response.issuer.as_deref()).await? {
             Ok(())
         } else {
             Err(CallbackError::Issuer)

@@ -48,7 +48,36 @@ pub enum CallbackError {
 /// The error codes of a provider that is itself in trouble (RFC 6749 section 4.1.2.1).
 const PROVIDER_FAILS: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
+/// The error codes of a provider that wants the request otherwise: pushed, signed, with other scopes (RFC 6749 section 4.1.2.1, OpenID
+/// Connect Core section 3.1.2.6).
+const REQUEST_IS_WRONG: [&str; 8] = [
+    "invalid_request",
+    "invalid_request_uri",
+    "invalid_request_object",
+    "invalid_scope",
+    "unauthorized_client",
+    "unsupported_response_type",
+    "request_not_supported",
+    "request_uri_not_supported",
+];
+
 impl CallbackError {
+    /// Whether the provider has refused the request as such, so that its metadata may say something new about requests.
+    pub(super) fn is_about_the_request(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => REQUEST_IS_WRONG.contains(&code.as_str()),
+            Self::Parameters(_)
+            | Self::UnknownAttempt(_)
+            | Self::ReturnedBefore
+            | Self::Issuer
+            | Self::Declined
+            | Self::Provider(_)
+            | Self::Busy
+            | Self::Denied(_, _)
+            | Self::Store(_) => false,
+        }
+    }
+
     /// Whether a user who was asked has not agreed, or cannot.
     pub(super) fn is_a_user_s_no(&self) -> bool {
         match self {
@@ -70,6 +99,22 @@ impl CallbackError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_is_refused_as_such_is_told_from_a_user_who_is_not_there() {
+        let refused = |code: &str| CallbackError::Refused { code: code.to_owned(), description: None };
+        for (error, expected) in [
+            (refused("invalid_request"), true),
+            (refused("invalid_scope"), true),
+            (refused("unauthorized_client"), true),
+            (refused("login_required"), false),
+            (refused("temporarily_unavailable"), false),
+            (CallbackError::Declined, false),
+            (CallbackError::Issuer, false),
+        ] {
+            assert_eq!(error.is_about_the_request(), expected, "{error}");
+        }
+    }
 
     #[test]
     fn a_failure_is_no_user_s_no() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Kind, World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour, user},
+    idp::{Endpoint, Misbehaviour, Signer, user},
     visitor::{Reply, path_of},
 };
 
@@ -215,4 +215,54 @@ async fn a_logout_token_of_a_provider_whose_clock_is_ahead_ends_the_session_and_
     world.clock.advance(Duration::from_secs(420));
     assert_eq!(announce(&world, ahead, json!({})).await.status, StatusCode::BAD_REQUEST, "and then it is too old");
     assert!(later.get("/").await.is_upstreams());
+}
+
+/// A replica that has just started has seen no ID token, and ends what the others would end.
+#[tokio::test]
+async fn a_logout_token_that_is_signed_with_the_shared_secret_is_believed_after_a_restart() {
+    const SECRET: &str = "a client secret of more than thirty-two bytes";
+    for (kind, listed) in [(Kind::Sqlite, json!(["HS256"])), (Kind::Postgres, json!(["RS256", "HS256"]))] {
+        let mut world = World::build()
+            .on(kind)
+            .set("oidc_client_secret", SECRET)
+            .start_with(|idp| {
+                idp.change_secret(SECRET);
+                idp.set_metadata(json!({"id_token_signing_alg_values_supported": listed.clone()}));
+                idp.sign_with(Signer::with_secret(SECRET), &[]);
+            })
+            .await;
+        let visitor = world.signed_in().await;
+        world.restart_with(&[]).await;
+        let visitor = visitor.at(world.address());
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(announce(&world, json!({}), json!({})).await.status, StatusCode::OK, "{listed}");
+        assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "{listed}");
+        world.idp.sign_with(Signer::with_secret("a secret that is somebody else's, and as long"), &[]);
+        assert_eq!(announce(&world, json!({}), json!({})).await.status, StatusCode::BAD_REQUEST, "{listed}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_say_of_which_one_at_the_provider_it_came_ends_with_any_of_its_user_s() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        world.idp.log_in_as(user("bob"));
+        let bob = world.signed_in().await;
+        world.idp.log_in_as(user("ann"));
+        let unsaid = world.signed_in().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
+        let other = world.signed_in().await;
+        // One under way, which does not say it either.
+        world.idp.edit_id_token(|_| {});
+        let late = world.visitor();
+        let callback = world.idp.authorize(&late.get("/page").await.location()).await;
+        world.clock.advance(Duration::from_secs(5));
+        assert_eq!(announce(&world, json!({"sid": "sid-1"}), json!({})).await.status, StatusCode::OK);
+        assert_eq!(unsaid.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        assert!(other.get("/").await.is_upstreams(), "it came of another one");
+        assert!(bob.get("/").await.is_upstreams(), "it is another user's");
+        world.clock.advance(Duration::from_secs(20));
+        let again = late.get(&path_of(&callback)).await.location();
+        assert!(again.as_str().starts_with(world.idp.issuer()), "it is for the provider to say who is there now: {again}");
+    }
 }

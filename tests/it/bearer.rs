@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::harness::{
     ACCESS, World,
+    eventually::eventually,
     idp::{Endpoint, Idp, Misbehaviour, Signer},
     visitor::{Reply, Visitor},
 };
@@ -469,4 +470,21 @@ async fn a_provider_that_hangs_holds_up_no_token_that_was_good_a_moment_ago() {
     }
     idp.behave(Endpoint::Introspection);
     assert!(call(&client, "/api", "known").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_withdraws_verifies_nothing_after_an_hour_though_no_newer_one_is_seen() {
+    let world = world().start().await;
+    let client = world.visitor();
+    let token = token(&world.idp, json!({"exp": world.clock.now().seconds() + 1_000_000_000}));
+    assert!(call(&client, "/api", &token).await.is_upstreams());
+    world.idp.rotate_keys(true);
+    world.clock.advance(Duration::from_secs(61));
+    assert!(call(&client, "/api", &token).await.is_upstreams(), "its keys are looked at once an hour");
+    world.clock.advance(Duration::from_secs(3600));
+    eventually("it is refused", async || {
+        world.clock.advance(Duration::from_secs(61));
+        call(&client, "/api", &token).await.status == StatusCode::UNAUTHORIZED
+    })
+    .await;
 }

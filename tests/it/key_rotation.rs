@@ -173,3 +173,55 @@ async fn a_provider_whose_keys_are_away_renews_grants_and_has_its_keys_fetched_b
     world.idp.behave(Endpoint::Jwks);
     assert_eq!(login_ends_with(&world).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_fetch_of_keys_that_fails_once_refuses_no_login() {
+    let world = World::start().await;
+    let rotate_in_trouble = async || {
+        world.idp.rotate_keys(true);
+        world.idp.misbehave(Endpoint::Jwks, Misbehaviour::Answer(503, String::new(), vec![]));
+        assert_ne!(login_ends_with(&world).await, StatusCode::FORBIDDEN, "nothing is known against it");
+        world.idp.behave(Endpoint::Jwks);
+    };
+    rotate_in_trouble().await;
+    let before = world.idp.calls(Endpoint::Jwks);
+    // So soon that no fetch is due yet: they wait for it together.
+    let (one, two, three) = tokio::join!(login_ends_with(&world), login_ends_with(&world), login_ends_with(&world));
+    assert_eq!([one, two, three], [StatusCode::OK; 3]);
+    assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1);
+    world.idp.rotate_keys(true);
+    assert_eq!(login_ends_with(&world).await, StatusCode::OK, "nor does a rotation a moment after another");
+}
+
+/// A stranger's token and the provider's, of which none names its key.
+#[tokio::test]
+async fn a_logout_token_that_comes_while_keys_may_not_be_fetched_is_to_come_again() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let post = async |token: &str| {
+        world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await.status
+    };
+    let token = || world.idp.logout_token(json!({}), json!({"kid": null}));
+    let forged = format!("{}.AAAA", token().rsplit_once('.').unwrap().0);
+    assert_eq!(post(&forged).await, StatusCode::BAD_REQUEST);
+    world.idp.rotate_keys(true);
+    assert_eq!(post(&token()).await, StatusCode::SERVICE_UNAVAILABLE, "it is not known to be forged");
+    world.clock.advance(Duration::from_secs(11));
+    assert_eq!(post(&token()).await, StatusCode::OK);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    world.clock.advance(Duration::from_secs(11));
+    let old = format!("{}.AAAA", token().rsplit_once('.').unwrap().0);
+    assert_eq!(post(&old).await, StatusCode::BAD_REQUEST);
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(post(&old).await, StatusCode::SERVICE_UNAVAILABLE, "by keys that may be older than it is, none is refused");
+}
+
+#[tokio::test]
+async fn keys_that_are_away_at_the_start_are_asked_for_again_at_once() {
+    let world =
+        World::build().start_with(|idp| idp.misbehave(Endpoint::Jwks, Misbehaviour::Answer(503, String::new(), vec![]))).await;
+    eventually("they are asked for again and again", async || world.idp.calls(Endpoint::Jwks) > 2).await;
+    assert!(!lines_with(&[world.idp.issuer(), "provider discovered without its keys: logins wait for them"]).is_empty());
+    world.idp.behave(Endpoint::Jwks);
+    eventually("logins succeed", async || login_ends_with(&world).await == StatusCode::OK).await;
+}

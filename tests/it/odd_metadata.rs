@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::harness::{
     World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour},
+    idp::{Endpoint, Idp, Misbehaviour, Signer},
     logs::lines_with,
+    visitor::{Visitor, path_of},
 };
 
 #[tokio::test]
@@ -177,4 +178,86 @@ async fn a_replica_that_starts_is_ready_when_the_provider_is_known_or_has_kept_i
     let ready = async || world.visitor().get("/oauth2/readyz").await;
     eventually("it is ready without", async || ready().await.status == StatusCode::OK).await;
     assert_eq!(ready().await.json()["provider_error"], "unreachable");
+}
+
+#[tokio::test]
+async fn a_provider_that_begins_to_sign_otherwise_refuses_nobody() {
+    const SECRET: &str = "a client secret of more than thirty-two bytes";
+    let lists = |idp: &Idp, algorithm: &str| idp.set_metadata(json!({"id_token_signing_alg_values_supported": [algorithm]}));
+    let world = World::build()
+        .set("oidc_client_secret", SECRET)
+        .start_with(|idp| {
+            idp.change_secret(SECRET);
+            lists(idp, "HS256");
+            idp.sign_with(Signer::with_secret(SECRET), &[]);
+        })
+        .await;
+    let visitor = world.signed_in().await;
+    // The administrator chooses a key for this client.
+    lists(&world.idp, "RS256");
+    let key = Signer::generate("RS256", "chosen");
+    let published = [key.jwk()];
+    world.idp.sign_with(key, &published);
+    world.clock.advance(Duration::from_secs(301));
+    world.signed_in().await;
+    eventually("its sessions are verified", async || {
+        world.clock.advance(Duration::from_secs(61));
+        visitor.get("/").await.is_upstreams() && world.upstream.last().header("x-evergate-renewed-at").is_none()
+    })
+    .await;
+    assert!(world.idp.calls(Endpoint::Refresh) > 0);
+}
+
+#[tokio::test]
+async fn a_provider_that_ceases_to_name_itself_in_its_responses_refuses_nobody() {
+    let world = World::start().await;
+    let returned = async |visitor: &Visitor| {
+        let mut callback = world.idp.authorize(&visitor.get("/page").await.location()).await;
+        let others: Vec<(String, String)> = callback.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+        callback.query_pairs_mut().clear().extend_pairs(others);
+        visitor.get(&path_of(&callback)).await
+    };
+    let visitor = world.visitor();
+    assert_eq!(returned(&visitor).await.status, StatusCode::FORBIDDEN, "its metadata say that it does");
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(returned(&visitor).await.status, StatusCode::FORBIDDEN, "and so do those that are read now");
+    world.idp.set_metadata(json!({"authorization_response_iss_parameter_supported": null}));
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(returned(&visitor).await.status, StatusCode::SEE_OTHER);
+    assert!(visitor.get("/page").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_has_moved_by_a_redirect_is_looked_for() {
+    let world = World::start().await;
+    let moved = Misbehaviour::Answer(308, String::new(), vec![("location", "https://id.example/token")]);
+    world.idp.misbehave(Endpoint::Code, moved);
+    world.clock.advance(Duration::from_secs(61));
+    let before = world.idp.calls(Endpoint::Discovery);
+    assert_eq!(world.visitor().browse(&world.idp, "/").await.status, StatusCode::BAD_GATEWAY, "a code follows no redirect");
+    eventually("the metadata are read again", async || world.idp.calls(Endpoint::Discovery) > before).await;
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], json!("endpoint_not_found"));
+    world.idp.behave(Endpoint::Code);
+    world.signed_in().await;
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], json!(null));
+}
+
+/// Whoever has it refused by the provider as it is may be asked for another one by newer metadata.
+#[tokio::test]
+async fn a_request_that_the_provider_refuses_has_its_metadata_read_again() {
+    let world = World::start().await;
+    let refused = async |code: &str| {
+        let visitor = world.visitor();
+        let request = visitor.get("/").await.location();
+        let state = request.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        visitor.get(&format!("/oauth2/callback?error={code}&state={state}")).await;
+    };
+    world.clock.advance(Duration::from_secs(61));
+    let before = world.idp.calls(Endpoint::Discovery);
+    refused("access_denied").await;
+    world.idp.take_pushed_requests(true);
+    refused("invalid_request").await;
+    eventually("it is read again", async || world.idp.calls(Endpoint::Discovery) == before + 1).await;
+    world.signed_in().await;
+    assert!(world.idp.calls(Endpoint::Par) > 0, "requests are pushed since");
 }

@@ -29,8 +29,8 @@ async fn claims_that_nobody_needs_decide_nothing_at_login_or_renewal() {
     let world = World::start().await;
     let odd = json!({
         "updated_at": "2026-11-25T10:00:00.000Z", "acr": 1, "amr": "pwd", "address": "1 Main St", "preferred_username": 77,
-        "phone_number_verified": "no", "auth_time": "never", "birthdate": 1970, "zoneinfo": [], "locale": {}, "c_hash": 1, "at_hash": 2,
-        "azp": null, "profile": "not an address", "picture": "", "nbf": "now",
+        "phone_number_verified": "no", "auth_time": "never", "birthdate": 1970, "zoneinfo": [], "locale": {}, "c_hash": 1, "at_hash": "",
+        "azp": null, "profile": "not an address", "picture": "", "nbf": null,
     });
     world.idp.edit_id_token(move |claims| claims.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone()));
     world.idp.edit_userinfo(|claims| drop(claims.as_object_mut().unwrap().remove("preferred_username")));
@@ -188,7 +188,11 @@ async fn a_token_signed_with_a_key_of_the_set_as_secret_makes_no_session() {
 #[tokio::test]
 async fn what_decides_is_checked_at_login() {
     let world = World::start().await;
-    let edits: [(&str, Edit); 4] = [
+    let edits: [(&str, Edit); 8] = [
+        ("an nbf that is no time", |claims| claims["nbf"] = json!("later")),
+        ("an azp that is a list", |claims| claims["azp"] = json!(["other"])),
+        ("an azp that is a number", |claims| claims["azp"] = json!(7)),
+        ("an at_hash that is a number", |claims| claims["at_hash"] = json!(7)),
         ("nbf", |claims| claims["nbf"] = json!(claims["iat"].as_i64().unwrap() + 3600)),
         ("at_hash", |claims| claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA")),
         ("azp", |claims| claims["azp"] = json!("other")),
@@ -332,4 +336,46 @@ async fn a_logout_token_is_signed_as_the_provider_s_id_tokens_are() {
     world.signed_in().await;
     assert_eq!(announce(&world, &world.idp.logout_token(json!({}), json!({}))).await, StatusCode::OK);
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Half of a surrogate pair, Latin-1, and a number that no computer holds.
+#[tokio::test]
+async fn what_cannot_be_read_and_nobody_needs_keeps_nobody_out() {
+    const ODD: &str = r#""half":"\ud83d","big":1e400,"nested":{"a":["\udc00"]}"#;
+    let world = World::build()
+        .start_with(|idp| {
+            let at = |path: &str| format!("{}/{path}", idp.issuer());
+            let (issuer, authorize, token, keys, userinfo) =
+                (idp.issuer(), at("authorize"), at("token"), at("jwks"), at("userinfo"));
+            let metadata = format!(
+                r#"{{{ODD},"issuer":"{issuer}","authorization_endpoint":"{authorize}","token_endpoint":"{token}",
+                "jwks_uri":"{keys}","userinfo_endpoint":"{userinfo}","response_types_supported":["code"],
+                "scopes_supported":["openid","email","offline_access"]}}"#
+            );
+            idp.misbehave(Endpoint::Discovery, Misbehaviour::Answer(200, metadata, vec![]));
+            let key = idp.published()[0].to_string().replacen('{', &format!("{{{ODD},"), 1);
+            let keys = format!(r#"{{{ODD},"keys":[{{"kty":"EC","kid":"\ud83d","crv":"P-256"}},{key}]}}"#);
+            idp.misbehave(Endpoint::Jwks, Misbehaviour::Answer(200, keys, vec![]));
+            let userinfo = format!(r#"{{{ODD},"sub":"sub-ann","email":"ann@example.com","email_verified":true}}"#);
+            idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(200, userinfo, vec![]));
+            idp.edit_payload(|payload| payload.replacen('{', &format!("{{{ODD},"), 1));
+        })
+        .await;
+    let visitor = world.signed_in().await;
+    for _ in 0..2 {
+        assert!(visitor.get("/").await.is_upstreams());
+        let seen = world.upstream.last();
+        assert_eq!((seen.header("x-forwarded-email"), seen.header("x-evergate-renewed-at")), (Some("ann@example.com"), None));
+        world.clock.advance(EXPIRED);
+    }
+    assert_eq!(announce_logout(&world).await, StatusCode::OK);
+    // What decides must be readable.
+    world.idp.edit_payload(|payload| payload.replacen('{', r#"{"azp":"\ud83d","#, 1));
+    assert_eq!(login_ends_with(&world).await, StatusCode::FORBIDDEN);
+}
+
+async fn announce_logout(world: &World) -> StatusCode {
+    let body = format!("logout_token={}", world.idp.logout_token(json!({}), json!({})));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &form, &body).await.status
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    jose::Algorithm,
+    jose::{Algorithm, JsonObject},
     oidc::{
         ProviderError, Settings,
         authorization::AuthorizationParams,
@@ -209,7 +209,7 @@ pub(in crate::oidc) struct MetadataDocument(serde_json::Map<String, Value>);
 
 impl MetadataDocument {
     pub(in crate::oidc) fn parse(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok().map(Self)
+        JsonObject::parse(text).map(|object| Self(object.members))
     }
 
     /// A member's text. An empty text and any other type count as absent.

@@ -5,7 +5,7 @@ use super::*;
 const NOW: i64 = 1_700_000_000;
 
 fn object(members: &Value) -> JsonObject {
-    JsonObject { members: members.as_object().unwrap().clone(), repeated: Vec::new() }
+    JsonObject { members: members.as_object().unwrap().clone(), ..JsonObject::default() }
 }
 
 fn good() -> Map<String, Value> {
@@ -35,7 +35,7 @@ fn claims_that_nobody_needs_are_not_looked_at() {
     let odd = json!({
         "updated_at": "2026-01-01T00:00:00Z", "acr": 1, "address": "1 Main St", "preferred_username": 77, "auth_time": "yesterday",
         "amr": "pwd", "email_verified": "yes", "birthdate": [], "locale": {"a": 1}, "phone_number_verified": 3, "c_hash": 4,
-        "iat": 1_700_000_000.5, "nbf": "now", "azp": null, "at_hash": 7,
+        "iat": 1_700_000_000.5, "nbf": null, "azp": null, "at_hash": "",
     });
     assert_eq!(judged(&odd, None), Ok(()));
     assert_eq!(judged(&odd, Some("ann")), Ok(()));
@@ -52,6 +52,11 @@ fn a_claim_that_decides_must_be_right() {
         json!({"aud": ["client", "other"]}),
         json!({"aud": ["client", "other"], "azp": "other"}),
         json!({"azp": "other"}),
+        json!({"azp": ["other"]}),
+        json!({"azp": 7}),
+        json!({"at_hash": 7}),
+        json!({"nbf": "now"}),
+        json!({"nbf": {}}),
         json!({"sub": "(absent)"}),
         json!({"sub": ""}),
         json!({"sub": 7}),
@@ -126,5 +131,54 @@ fn only_what_cannot_be_a_matter_of_spelling_proves_somebody_else() {
     ];
     for edits in unclear {
         assert!(matches!(judged(&edits, Some("ann")), Err(VerifyError::Refused(_))), "{edits}");
+    }
+}
+
+#[test]
+fn a_time_is_a_number_or_its_digits() {
+    let read = |value: Value| time(&object(&json!({"at": value})), "at").map(|at| at.0);
+    for (value, expected) in [
+        (json!(1_700_000_000), Some(1_700_000_000_000)),
+        (json!(1_700_000_000.5), Some(1_700_000_000_500)),
+        (json!("1700000000"), Some(1_700_000_000_000)),
+        (json!(""), None),
+        (json!("-1"), None),
+        (json!("1e9"), None),
+        (json!("99999999999999999999"), None),
+        (json!(null), None),
+        (json!([1]), None),
+    ] {
+        assert_eq!(read(value.clone()), expected, "{value}");
+    }
+}
+
+#[test]
+fn a_beginning_that_is_written_as_text_counts() {
+    let early = judged(&json!({"nbf": "99999999999"}), None);
+    assert_eq!(early, Err(VerifyError::OutsideValidity("it is not good yet (nbf)")));
+}
+
+#[test]
+fn an_authentication_of_the_future_is_none() {
+    let check = |at: Value| check_max_age(&object(&json!({"auth_time": at})), Duration::from_secs(300), Timestamp(NOW * 1000));
+    assert_eq!(check(json!(NOW + 59)), Ok(()));
+    assert!(check(json!(NOW + 61)).is_err());
+}
+
+#[test]
+fn a_token_is_older_than_keys_that_were_fetched_a_minute_after_it_says_that_it_was_issued() {
+    let token = |claims: Value| {
+        let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.AAAA", part(json!({"alg": "RS256"})), part(claims))
+    };
+    let fetched = Some(Timestamp(NOW * 1000));
+    for (claims, fetched, expected) in [
+        (json!({"iat": NOW - 60}), fetched, true),
+        (json!({"iat": NOW - 59}), fetched, false),
+        (json!({"iat": NOW + 60}), fetched, false),
+        (json!({}), fetched, false),
+        (json!({"iat": NOW - 60}), None, false),
+    ] {
+        assert_eq!(was_issued_before(&token(claims.clone()), fetched), expected, "{claims} {fetched:?}");
     }
 }

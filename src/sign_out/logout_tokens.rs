@@ -1,0 +1,45 @@
+//! Verifies the provider's logout tokens (OpenID Connect Back-Channel Logout 1.0 section 2.6), which are signed as its ID tokens are.
+
+use super::SignOut;
+use crate::{
+    client_registration::ClientRegistration,
+    oidc::{LogoutToken, Provider, ProviderError},
+    secret::Secret,
+    store::{SessionFilter, StoreError},
+};
+
+impl SignOut {
+    /// Verifies a logout token.
+    ///
+    /// # Errors
+    /// [`ProviderError::LogoutToken`]: the token is not acceptable. Any other: it could not be verified now.
+    pub async fn verify_logout_token(&self, provider: &Provider, token: &str) -> Result<LogoutToken, ProviderError> {
+        if provider.has_seen_a_signature() {
+            return provider.verify_logout_token(token, None).await;
+        }
+        // A replica that has just started has seen none, and what it would believe or refuse by the metadata alone others would not.
+        let stored = self.id_token_of(&provider.read_logout_token(token)?).await;
+        let verified = provider.verify_logout_token(token, stored.as_ref().ok().and_then(Option::as_ref)).await;
+        match (verified, stored) {
+            (Err(ProviderError::LogoutToken(_)), Err(error)) => Err(ProviderError::SignatureUnknown(error.to_string())),
+            (verified, _) => verified,
+        }
+    }
+
+    /// The last ID token of one of the sessions that a logout token names.
+    async fn id_token_of(&self, token: &LogoutToken) -> Result<Option<Secret>, StoreError> {
+        let filter = SessionFilter {
+            registration: ClientRegistration { issuer: &token.issuer, client_id: &token.client_id },
+            subject: token.subject.as_deref(),
+            provider_session: token.provider_session.as_deref(),
+        };
+        for hash in self.store.find_sessions(filter).await? {
+            if let Some(session) = self.store.session(hash).await?
+                && let Some(id_token) = self.store.id_token(session.grant).await?
+            {
+                return Ok(Some(id_token));
+            }
+        }
+        Ok(None)
+    }
+}
