@@ -17,6 +17,7 @@ mod reload;
 mod sources;
 mod texts;
 mod unknown;
+mod upstream_traps;
 
 pub mod table;
 

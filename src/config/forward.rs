@@ -29,7 +29,7 @@ pub(super) const SECTION: Section = Section {
     ],
 };
 
-const UPSTREAM_URL: Setting = setting(
+pub(super) const UPSTREAM_URL: Setting = setting(
     "upstream_url",
     ValueType::Url,
     "",

@@ -7,9 +7,9 @@ use super::{
     forward::{self, TrustedTarget},
     identity, pages,
     reader::Reader,
-    route_host::check_own_ports,
     routes, server,
     setting::{Section, Setting, ValueType, setting},
+    upstream_traps::{check_loops, check_own_ports, warn_of_stripped_prefixes},
     values,
 };
 use crate::{
@@ -141,6 +141,8 @@ pub(super) fn read(
         targets.iter_mut().for_each(|(target, _)| target.address_headers = trusted.other_client_headers());
     }
     check_own_ports(reader, &targets);
+    check_loops(reader, &targets);
+    warn_of_stripped_prefixes(reader, &routes, &targets);
     let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);
     let cookies = cookies::read(reader, sites.main().is_https());

@@ -4,13 +4,10 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use super::{
     bearer::{BEARER_AUDIENCES, BEARER_CLIENTS, BEARER_TOKENS},
-    forward::TrustedTarget,
     identity::ROUTE_ASSERTION,
-    reader::Reader,
     route_reader::RouteReader,
-    server,
     setting::{Setting, ValueType, setting},
-    telemetry, values,
+    values,
 };
 use crate::{
     address::{AccessUrl, HostPattern, Sites},
@@ -142,27 +139,6 @@ impl RouteReader<'_> {
             self.problem(&UPSTREAM_NETWORKS, "must be networks like 10.0.0.0/8 or fd00::/8");
         }
         networks
-    }
-}
-
-/// Refuses ports of requests that are Evergate's own: its metrics would be an app, and its own requests would come back to it.
-pub(super) fn check_own_ports(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
-    let is_set = |setting: &Setting| reader.text(setting).is_some_and(|text| values::boolean(text) == Ok(true));
-    let own = [
-        (&server::HTTP_ADDRESS, true),
-        (&server::TLS_ADDRESS, is_set(&server::TLS_ENABLE)),
-        (&telemetry::PROMETHEUS_ADDRESS, is_set(&telemetry::PROMETHEUS_ENABLE)),
-    ];
-    let port_of = |setting| Some((setting, values::address(reader.text(setting)?).ok()?.port()));
-    let own: Vec<_> = own.into_iter().filter(|(_, listens)| *listens).filter_map(|(setting, _)| port_of(setting)).collect();
-    for (at, (target, _)) in targets.iter().enumerate() {
-        let Some(template) = target.template.as_ref().filter(|template| template.address.has_local_port()) else { continue };
-        // That none are given is a problem of its own.
-        let is_given = reader.routes().get(at).is_some_and(|table| table.contains_key(PORTS.name));
-        for (setting, port) in own.iter().filter(|(_, port)| is_given && template.hosts.ports().contains(port)) {
-            let message = format!("contains {port}, on which Evergate itself listens ({})", reader.name(setting));
-            reader.problems.add(format!("route[{}].{}", at + 1, PORTS.name), message);
-        }
     }
 }
 

@@ -1,0 +1,132 @@
+//! Upstreams that lead where an administrator does not expect: to Evergate itself, or past the rule of another route.
+
+use std::net::SocketAddr;
+
+use http::uri::Scheme;
+
+use super::{
+    forward::{TrustedTarget, UPSTREAM_URL},
+    problem::Problem,
+    reader::Reader,
+    route_host::{PORTS, UPSTREAM},
+    server,
+    setting::Setting,
+    telemetry, values,
+};
+use crate::{
+    forward::Address,
+    routing::{Route, Routes},
+};
+
+/// Refuses upstreams that are Evergate itself: each request would come again and again, until nothing is left to make it with.
+pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
+    let own = own_addresses(reader);
+    for (at, (target, _)) in targets.iter().enumerate() {
+        // Any other route leads where the default does, of which that tells.
+        let key = match reader.routes().get(at) {
+            Some(table) if table.contains_key(UPSTREAM.name) => format!("route[{}].{}", at + 1, UPSTREAM.name),
+            Some(_) => continue,
+            None => reader.name(&UPSTREAM_URL),
+        };
+        for (setting, own) in &own {
+            if let Some(upstream) = target.upstreams.iter().find(|upstream| leads_to(upstream, *own)) {
+                let message = format!("is {upstream}, at which Evergate itself listens ({})", reader.name(setting));
+                reader.problems.add(key.clone(), message);
+            }
+        }
+    }
+}
+
+/// Refuses ports of requests that are Evergate's own: its metrics would be an app, and its own requests would come back to it.
+pub(super) fn check_own_ports(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
+    let own: Vec<_> = own_addresses(reader).into_iter().map(|(setting, address)| (setting, address.port())).collect();
+    for (at, (target, _)) in targets.iter().enumerate() {
+        let Some(template) = target.template.as_ref().filter(|template| template.address.has_local_port()) else { continue };
+        // That none are given is a problem of its own.
+        let is_given = reader.routes().get(at).is_some_and(|table| table.contains_key(PORTS.name));
+        for (setting, port) in own.iter().filter(|(_, port)| is_given && template.hosts.ports().contains(port)) {
+            let message = format!("contains {port}, on which Evergate itself listens ({})", reader.name(setting));
+            reader.problems.add(format!("route[{}].{}", at + 1, PORTS.name), message);
+        }
+    }
+}
+
+/// The addresses at which Evergate listens, with the settings that say so.
+fn own_addresses(reader: &Reader<'_>) -> Vec<(&'static Setting, SocketAddr)> {
+    let is_set = |setting: &Setting| reader.text(setting).is_some_and(|text| values::boolean(text) == Ok(true));
+    let own: [(&'static Setting, bool); 3] = [
+        (&server::HTTP_ADDRESS, true),
+        (&server::TLS_ADDRESS, is_set(&server::TLS_ENABLE)),
+        (&telemetry::PROMETHEUS_ADDRESS, is_set(&telemetry::PROMETHEUS_ENABLE)),
+    ];
+    let address = |setting| Some((setting, values::address(reader.text(setting)?).ok()?));
+    own.into_iter().filter(|(_, listens)| *listens).filter_map(|(setting, _)| address(setting)).collect()
+}
+
+/// Whether connections to an upstream's address come in at `own`. A name may lead anywhere, but for this machine's own.
+fn leads_to(upstream: &Address, own: SocketAddr) -> bool {
+    let Address::Tcp { scheme, authority } = upstream else { return false };
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let own_ip = own.ip().to_canonical();
+    let is_own_loopback = own_ip.is_loopback() || own_ip.is_unspecified();
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_here = match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
+        Ok(address) if address.is_loopback() && own_ip.is_unspecified() => true,
+        Ok(address) if address.is_unspecified() => is_own_loopback,
+        Ok(address) => address == own_ip,
+        Err(_) => host.eq_ignore_ascii_case("localhost") && is_own_loopback,
+    };
+    // Port 0 is any that is free.
+    own.port() != 0 && own.port() == authority.port_u16().unwrap_or(usual) && is_here
+}
+
+/// Warns of routes that need no login and take their prefix off, where another route demands one for the same app: what is behind the
+/// prefix reaches the app as any path of its own.
+pub(super) fn warn_of_stripped_prefixes(reader: &mut Reader<'_>, routes: &Routes, targets: &[TrustedTarget]) {
+    let upstreams = |route: &Route| targets.get(route.target).map_or(&[][..], |(target, _)| &target.upstreams);
+    let strips = |route: &&Route| targets.get(route.target).is_some_and(|(target, _)| !target.strip_prefix.is_empty());
+    for open in routes.iter().filter(|route| route.rule.policy().is_none()).filter(strips) {
+        let shares_host = |other: &Route| open.host.is_none() || other.host.is_none() || open.host == other.host;
+        let shares_app = |other: &&Route| {
+            let app = upstreams(open).iter().find(|upstream| upstreams(other).contains(upstream));
+            app.is_some() && other.rule.policy().is_some() && shares_host(other)
+        };
+        if let Some(strict) = routes.iter().find(shares_app) {
+            let key = format!("route[{}].strip_prefix", open.target + 1);
+            let (opened, asked) = (&open.prefix, if strict.prefix.is_empty() { "/" } else { &strict.prefix });
+            let message = format!(
+                "opens all paths of its app to those who are not signed in, and another route demands a login for {asked} of the same app: \
+                 {opened}/x reaches the app as /x"
+            );
+            reader.warnings.push(Problem { key, message });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_evergate_itself_where_its_connections_come_in() {
+        for (upstream, own, is_it) in [
+            ("http://127.0.0.1:3000", "127.0.0.1:3000", true),
+            ("http://localhost:3000", "127.0.0.1:3000", true),
+            ("http://LOCALHOST:3000", "0.0.0.0:3000", true),
+            ("http://127.0.0.1:3000", "0.0.0.0:3000", true),
+            ("http://[::1]:3000", "[::]:3000", true),
+            ("http://127.0.0.1:3000", "[::]:3000", true),
+            ("http://0.0.0.0:3000", "127.0.0.1:3000", true),
+            ("http://10.0.0.5", "10.0.0.5:80", true),
+            ("https://127.0.0.1", "0.0.0.0:443", true),
+            ("http://127.0.0.1:3001", "127.0.0.1:3000", false),
+            ("http://127.0.0.1:3000", "10.0.0.5:3000", false),
+            ("http://10.0.0.6:3000", "0.0.0.0:3000", false),
+            ("http://app:3000", "0.0.0.0:3000", false),
+            ("http://127.0.0.1:8080", "127.0.0.1:0", false),
+            ("unix:/run/app.sock", "127.0.0.1:3000", false),
+        ] {
+            assert_eq!(leads_to(&Address::parse(upstream).unwrap(), own.parse().unwrap()), is_it, "{upstream} {own}");
+        }
+    }
+}
