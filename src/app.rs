@@ -18,6 +18,7 @@ mod shutdown;
 
 mod descriptors;
 mod listeners;
+mod metrics_listener;
 
 mod administration;
 mod examination;
@@ -25,7 +26,10 @@ mod watched_file;
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Clock, config::Checked, session, systemd::Sockets, telemetry::metrics::Metrics, timings::Timings};
+use crate::{
+    clock::Clock, config::Checked, forward::UpstreamConnections, session, systemd::Sockets, telemetry::metrics::Metrics,
+    timings::Timings,
+};
 
 use background::Background;
 use collected::Collected;
@@ -33,7 +37,8 @@ use components::Core;
 use descriptors::{connections_for, raise_descriptor_limit};
 use foundations::Foundations;
 use front::CurrentFront;
-use listeners::{Addresses, Listeners, serve_metrics};
+use listeners::{Addresses, Listeners};
+use metrics_listener::serve_metrics;
 use migration::migrate;
 use providers::known_clients;
 use shutdown::Shutdown;
@@ -63,7 +68,8 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let addresses = listeners.addresses()?;
     let drain_deadline = settings.server.drain_deadline;
     let shutdown = Shutdown::new(drain_deadline);
-    let core = Core::new(&settings, foundations, shutdown.clone(), listeners.certificates.clone())?;
+    let certificates = listeners.certificates.clone();
+    let core = Core::new(&settings, foundations, shutdown.clone(), UpstreamConnections::new(most_connections), certificates)?;
     let front = Arc::new(CurrentFront::new(&core, settings.gateway, settings.targets)?);
     start_background(&core, settings.session, settings.event_retention);
     let metrics = core.foundations.metrics.clone();

@@ -44,7 +44,9 @@ mod guards;
 mod address;
 mod address_template;
 mod error;
+mod lookups;
 mod resolver;
+mod upstream_connections;
 
 pub use address::{Address, BadAddress};
 pub use address_template::{AddressTemplate, UpstreamTemplate};
@@ -62,3 +64,4 @@ pub use request_body::ClientBody;
 pub use reserved_headers::{is_reserved_header, may_be_set};
 pub use response_body::ResponseBody;
 pub use target::{Protocol, Target, Timeouts};
+pub use upstream_connections::UpstreamConnections;

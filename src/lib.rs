@@ -65,6 +65,7 @@ pub mod lock;
 pub mod protobuf;
 pub mod seal;
 pub mod secret;
+pub mod send_buffer;
 pub mod systemd;
 pub mod timings;
 pub mod tls;

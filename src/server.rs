@@ -11,6 +11,7 @@ mod lifetime;
 mod lingering_close;
 mod raw_response;
 mod shared_body;
+mod slots;
 mod stream_body;
 mod stream_task;
 #[cfg(test)]
@@ -28,20 +29,19 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{connection_slot::ConnectionSlot, tls::ServerCertificates};
+use crate::{connection_slot::ConnectionSlot, send_buffer::limit_unsent, tls::ServerCertificates};
 
 use connection::{Protocols, handshake};
 
 pub use client_stream::RejectMalformed;
 pub use interim_responses::InterimResponses;
+pub use slots::ConnectionSlots;
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -93,6 +93,13 @@ pub trait CutBody: Body<Data = Bytes> {
     fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
 
+/// What is in memory has no reason to be cut.
+impl CutBody for Full<Bytes> {
+    fn poll_cut(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
 /// A stream of HTTP/2 is reset instead of being answered, with the error code of the source, if that is a reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream is reset")]
@@ -118,8 +125,9 @@ const KEEPALIVE_PROBES: u32 = 4;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves connections of `listener` until `stop`, then completes the requests in progress. `make_service` is called for each
-/// connection. No more connections are accepted at the same time than `slots` has permits; others wait in the kernel's queue.
-pub async fn serve<M, S, F, B>(listener: Listener, slots: Arc<Semaphore>, stop: CancellationToken, make_service: M)
+/// connection. No more connections are served at the same time than there are `slots`; where all are in use, others wait in the kernel's
+/// queue.
+pub async fn serve<M, S, F, B>(listener: Listener, slots: Arc<ConnectionSlots>, stop: CancellationToken, make_service: M)
 where
     M: Fn(Peer) -> ConnectionService<S> + Clone + Send + Sync + 'static,
     S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
@@ -129,12 +137,7 @@ where
 {
     let connections = TaskTracker::new();
     let protocols = Arc::new(Protocols::new());
-    let accept = || async {
-        // The slot comes first, so that no connection is accepted that cannot be served.
-        let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-        Some((listener.socket.accept().await, slot))
-    };
-    while let Some(Some((accepted, slot))) = stop.run_until_cancelled(accept()).await {
+    while let Some(accepted) = stop.run_until_cancelled(listener.socket.accept()).await {
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -143,6 +146,8 @@ where
                 continue;
             }
         };
+        // Only then is it known that somebody needs a slot, for which another connection may have to end.
+        let Some(Some(slot)) = stop.run_until_cancelled(slots.take()).await else { break };
         let peer = Peer {
             address: address.ip(),
             is_secure: listener.tls.is_some(),
@@ -151,9 +156,17 @@ where
         };
         let (protocols, tls, stop) = (Arc::clone(&protocols), listener.tls.clone(), stop.clone());
         let make_service = make_service.clone();
+        let registered = slots.register(Arc::clone(&peer.interims.0), peer.slot.clone());
         connections.spawn(async move {
             set_keepalive(&stream);
-            handshake(&protocols, stream, peer, tls, &stop, make_service).await;
+            limit_unsent(&stream);
+            tokio::select! {
+                biased;
+                () = handshake(&protocols, stream, peer, tls, &stop, make_service) => {}
+                () = registered.connection.evicted() => {
+                    tracing::debug!(client.address = %address.ip(), "an idle client connection makes room for another");
+                }
+            }
         });
     }
     drop(listener.socket);

@@ -14,6 +14,7 @@ use crate::{
     assertion::Assertions,
     bearer::BearerTokens,
     config::Checked,
+    forward::UpstreamConnections,
     kept_posts,
     oidc::{Providers, TokenIssuer},
     personal_tokens,
@@ -32,6 +33,8 @@ use crate::{
 pub(super) struct Core {
     pub(super) foundations: Foundations,
     pub(super) shutdown: Shutdown,
+    /// The connections to all apps, whatever the settings say of them.
+    pub(super) upstream_connections: UpstreamConnections,
     /// The certificates that are served, with TLS.
     pub(super) certificates: Option<Arc<CertResolver>>,
     /// Those that are presented and trusted, without those of the targets.
@@ -69,6 +72,7 @@ impl Core {
         settings: &Checked,
         foundations: Foundations,
         shutdown: Shutdown,
+        upstream_connections: UpstreamConnections,
         certificates: Option<Arc<CertResolver>>,
     ) -> anyhow::Result<Self> {
         let (providers, policies) = (providers(settings, &foundations.known_clients, &foundations.clock)?, policies(settings));
@@ -88,6 +92,7 @@ impl Core {
             (who, administration)
         });
         Ok(Self {
+            upstream_connections,
             certificates,
             certificate_files: settings.certificate_files(),
             visitors: Arc::new(visitors),

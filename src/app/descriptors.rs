@@ -11,7 +11,8 @@ pub(super) fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The number of concurrent client connections: each may need another to its upstream, and some descriptors are reserved.
+/// How many connections of clients may be open, and as many to apps. Some descriptors are reserved for the store, the provider, files and
+/// metrics.
 pub(super) fn connections_for(descriptors: u64) -> usize {
     let max_connections =
         usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS);

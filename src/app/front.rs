@@ -131,6 +131,7 @@ impl Core {
                 self.shutdown.tunnels.clone(),
                 self.shutdown.drain.clone(),
                 self.foundations.timings.upstream_min_idle,
+                &self.upstream_connections,
             ),
             kept_posts,
             access_log: self.access_log,

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use super::serving::Served;
 use crate::{
@@ -14,7 +13,6 @@ use crate::{
     config::Checked,
     server,
     systemd::{Purpose, Sockets},
-    telemetry::metrics::Metrics,
     tls::CertResolver,
 };
 
@@ -115,20 +113,4 @@ async fn listen_for_jobs(allowed: Option<&app_tokens::Settings>) -> anyhow::Resu
     let Some(address) = allowed.map(|allowed| &allowed.listen) else { return Ok(None) };
     let bound = app_tokens::Listener::bind(address).await.map(Some);
     bound.with_context(|| format!("cannot listen on {address} for apps' jobs (CODER_APP_TOKEN_ADDRESS)"))
-}
-
-/// Serves metrics on their own listener, so that no route can expose them.
-pub(super) async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
-    let answer = move || {
-        let metrics = metrics.clone();
-        async move {
-            let text = metrics.render().unwrap_or_default();
-            ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        }
-    };
-    let pages = axum::Router::new().route("/metrics", axum::routing::get(answer));
-    let serving = axum::serve(listener, pages).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = serving.await {
-        tracing::warn!(%error, "metrics are no longer served");
-    }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::{OptionFuture, join_all};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::front::CurrentFront;
 use crate::{
     gateway::{Caller, Entrance},
-    server::{self, ConnectionService, Peer, RejectMalformed},
+    server::{self, ConnectionService, ConnectionSlots, Peer, RejectMalformed},
 };
 
 /// The listeners that the server serves.
@@ -26,7 +26,7 @@ pub(super) struct Served {
 impl Served {
     /// Serves them until `stop`, on no more than `most_connections` at a time. The task ends when all connections have.
     pub(super) fn start(self, front: &Arc<CurrentFront>, most_connections: usize, stop: &CancellationToken) -> JoinHandle<()> {
-        let slots = Arc::new(Semaphore::new(most_connections));
+        let slots = ConnectionSlots::new(most_connections);
         let requests = |entrance, listener| {
             let front = Arc::clone(front);
             let make_service = move |peer: Peer| {

@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 const MAX_CONNECTIONS: usize = 512;
 /// How long a connection may be idle, or take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection on which no request is being answered is looked at so often once Evergate stops, and then ends.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 /// The longest head of a request in bytes, and the most header fields.
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -121,13 +126,18 @@ async fn serve_connection(
     stop: &CancellationToken,
     current: impl Fn() -> Option<Arc<AppTokens>> + Clone + Send + Sync + 'static,
 ) {
+    let is_answering = Arc::new(AtomicBool::new(false));
+    let answering = Arc::clone(&is_answering);
     let service = service_fn(move |request: Request<Incoming>| {
-        let current = current();
+        let (current, answering) = (current(), Arc::clone(&answering));
         async move {
+            answering.store(true, Ordering::Relaxed);
             let (head, _unread) = request.into_parts();
             // They are configured for as long as anybody listens.
             let app_tokens = current.ok_or_else(|| io::Error::other("nobody answers"))?;
-            Ok::<_, io::Error>(app_tokens.answer(reached, &head).await)
+            let response = app_tokens.answer(reached, &head).await;
+            answering.store(false, Ordering::Relaxed);
+            Ok::<_, io::Error>(response)
         }
     });
     let mut http1 = http1::Builder::new();
@@ -137,7 +147,14 @@ async fn serve_connection(
         Some(served) => served,
         None => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            loop {
+                match tokio::time::timeout(STOP_GRACE, connection.as_mut()).await {
+                    Ok(served) => break served,
+                    Err(_) if is_answering.load(Ordering::Relaxed) => {}
+                    // A head that does not come holds nobody up.
+                    Err(_) => return,
+                }
+            }
         }
     };
     if let Err(error) = served {
@@ -187,7 +204,10 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixStream;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+    };
 
     use super::*;
 
@@ -208,6 +228,22 @@ mod tests {
         UnixStream::connect(&path).await.expect("the newer one listens");
         drop(new);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_holds_up_no_stop() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token.sock");
+        let (listener, stop) = (Listener::bind(&unix(&path, 0o600)).await.unwrap(), CancellationToken::new());
+        let serving = tokio::spawn(listener.serve(stop.clone(), || None));
+        let mut silent = UnixStream::connect(&path).await.unwrap();
+        silent.write_all(b"GET /m").await.unwrap();
+        // It is served by the time that a later one is.
+        let mut later = UnixStream::connect(&path).await.unwrap();
+        later.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        later.read_to_end(&mut Vec::new()).await.unwrap();
+        stop.cancel();
+        tokio::time::timeout(HEAD_TIMEOUT / 3, serving).await.expect("it is not waited for").unwrap();
     }
 
     #[tokio::test]

@@ -1,11 +1,8 @@
 //! A route's target with the connections to its upstreams.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use http::{
@@ -20,14 +17,15 @@ use super::{
     guards::RequestSlot,
     hop_by_hop,
     http1::InterimHandler,
+    lookups::Lookups,
     outgoing::Outgoing,
     own_headers::{OwnHeaders, REQUEST_ID, USUAL_OWN_HEADERS},
     reply::{Reply, Undelivered},
     reserved_headers,
-    resolver::AllowedAddresses,
+    resolver::{AllowedAddresses, Resolver},
     target::Target,
     templated::TemplatedClients,
-    upstream::{SendMode, UpstreamClient},
+    upstream::{Connecting, SendMode, UpstreamClient},
     webdav,
 };
 use crate::{address::Origin, identity, policy::Permit, session::cookie::Cookies};
@@ -48,10 +46,13 @@ pub(super) struct Backend {
 pub(super) type Sent = (Reply, Authority, Option<RequestSlot>);
 
 impl Backend {
-    pub(super) fn new(target: Target, connections: (&rustls::ClientConfig, Duration), cookies: Cookies) -> Self {
-        let any = AllowedAddresses::Any;
-        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, connections, &any)).collect();
-        let templated = target.template.clone().map(|template| TemplatedClients::new(template, connections));
+    pub(super) fn new(target: Target, connecting: Connecting, cookies: Cookies) -> Self {
+        let client = |address| {
+            let resolver = Resolver::new(Lookups::new(), AllowedAddresses::Any);
+            UpstreamClient::new(address, &target, &connecting, &resolver)
+        };
+        let clients = target.upstreams.iter().map(client).collect();
+        let templated = target.template.clone().map(|template| TemplatedClients::new(template, connecting));
         let trailer_edits = (!target.answer_edits.is_empty()).then(|| Arc::new(target.answer_edits.clone()));
         Self { target, cookies, clients, templated, trailer_edits, next: AtomicUsize::new(0) }
     }

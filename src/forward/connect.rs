@@ -13,10 +13,11 @@ use tower_service::Service;
 
 use super::{
     http1::{BoxError, Transport},
-    resolver::{AllowedAddresses, Resolver},
+    resolver::Resolver,
     target::Protocol,
+    upstream_connections::{UpstreamConnectionSlot, UpstreamConnections},
 };
-use crate::connect_timeout::ConnectTimeout;
+use crate::{connect_timeout::ConnectTimeout, send_buffer::limit_unsent};
 
 /// TCP keep-alive: the kernel probes a quiet connection after this time, then at this interval, so many times. Within two minutes
 /// an upstream that vanished is known to be gone. That costs it nothing, where pings of HTTP/2 do.
@@ -33,42 +34,69 @@ pub(super) type TcpConnector = ConnectTimeout<HttpsConnector<HttpConnector<Resol
 
 /// Connects to one upstream.
 #[derive(Debug)]
-pub(super) enum Connector {
+pub(super) struct Connector {
+    pub(super) way: Way,
+    /// The connections to all upstreams, of which it makes more.
+    pub(super) open: UpstreamConnections,
+    /// How long one may wait for others to end.
+    pub(super) within: Duration,
+}
+
+/// How an upstream is reached.
+#[derive(Debug)]
+pub(super) enum Way {
     Tcp(TcpConnector),
     Unix(UnixConnector),
 }
 
 impl Connector {
-    /// Makes a connection.
-    pub(super) async fn connect(&self) -> Result<Transport, BoxError> {
-        match self {
-            Self::Tcp(connector) => {
+    /// Makes a connection, which counts as open for as long as the slot is held.
+    pub(super) async fn connect(&self) -> Result<(Transport, UpstreamConnectionSlot), BoxError> {
+        let slot = self.slot().await?;
+        Ok((self.connect_in_slot().await?, slot))
+    }
+
+    /// Waits until another connection may be open.
+    pub(super) async fn slot(&self) -> Result<UpstreamConnectionSlot, BoxError> {
+        self.open.acquire(self.within).await
+    }
+
+    /// Makes a connection for which there is a slot.
+    pub(super) async fn connect_in_slot(&self) -> Result<Transport, BoxError> {
+        match &self.way {
+            Way::Tcp(connector) => {
                 let mut connector = connector.clone();
                 poll_fn(|context| connector.poll_ready(context)).await?;
                 Ok(transport(connector.call(Uri::default()).await?))
             }
-            Self::Unix(connector) => Ok(Transport::Unix(connector.connect().await?)),
+            Way::Unix(connector) => Ok(Transport::Unix(connector.connect().await?)),
         }
     }
 }
 
 fn transport(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Transport {
     match stream {
-        MaybeHttpsStream::Http(plain) => Transport::Tcp(plain.into_inner()),
-        MaybeHttpsStream::Https(tls) => Transport::Tls(Box::new(tls.into_inner())),
+        MaybeHttpsStream::Http(plain) => {
+            limit_unsent(plain.inner());
+            Transport::Tcp(plain.into_inner())
+        }
+        MaybeHttpsStream::Https(tls) => {
+            limit_unsent(tls.inner().get_ref().0.inner().inner());
+            Transport::Tls(Box::new(tls.into_inner()))
+        }
     }
 }
 
-/// Connects to `authority`, whose name may lead to `allowed`, and speaks `protocol` there.
+/// Connects to `authority`, whose name is looked up by `resolver`, and speaks `protocol` there.
 pub(super) fn tcp(
     scheme: &Scheme,
     authority: &Authority,
     protocol: Protocol,
     within: Duration,
     tls: &rustls::ClientConfig,
-    allowed: &AllowedAddresses,
+    resolver: Resolver,
 ) -> TcpConnector {
-    let mut tcp = HttpConnector::new_with_resolver(Resolver::new(allowed.clone()));
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.set_connect_timeout(Some(within));
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE_TIME));

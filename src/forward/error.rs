@@ -1,6 +1,6 @@
 //! Why an upstream gave no response.
 
-use super::http1::BoxError;
+use super::{http1::BoxError, upstream_connections::TooManyConnections};
 
 /// Why an upstream gave no response.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum ForwardError {
     /// The upstream changed to a protocol that was not requested.
     #[error("the upstream changed to a protocol that was not requested")]
     UnexpectedUpgrade,
-    /// All of the route's upstreams have as many requests as they may have.
+    /// All of the route's upstreams have as many requests as they may have, or no more connections to upstreams may be open.
     #[error("the upstream has as many requests as it may have")]
     Busy,
     /// The route leads nowhere.
@@ -35,4 +35,11 @@ pub enum ForwardError {
     /// The request cannot be written as the upstream's.
     #[error("the request's target cannot be forwarded")]
     Target(#[source] http::Error),
+}
+
+impl ForwardError {
+    /// Why no connection could be made.
+    pub(super) fn of_connecting(error: BoxError) -> Self {
+        if error.is::<TooManyConnections>() { Self::Busy } else { Self::Unreachable(error) }
+    }
 }

@@ -26,7 +26,8 @@ use super::{
     response_body::{BodyEnds, ResponseBody, UpstreamBody},
     target::{Protocol, Target},
     tunnel::Tunnel,
-    upstream::SendMode,
+    upstream::{Connecting, SendMode},
+    upstream_connections::UpstreamConnections,
     webdav, websocket,
 };
 use crate::{
@@ -93,15 +94,21 @@ struct ClientUpgrade {
 
 impl Forwarder {
     /// A forwarder to `targets`, each with its TLS, which get no cookies of ours. Its tunnels run on `tasks` and end with the
-    /// `drain`. No connection of HTTP/1.1 is used again before it has been idle for `min_idle`.
+    /// `drain`. No connection of HTTP/1.1 is used again before it has been idle for `min_idle`, and no more of all kinds are open than
+    /// `open` allows.
     pub fn new(
         targets: Vec<(Target, rustls::ClientConfig)>,
         cookies: &Cookies,
         tasks: TaskTracker,
         drain: Drain,
         min_idle: Duration,
+        open: &UpstreamConnections,
     ) -> Self {
-        let backends = targets.into_iter().map(|(target, tls)| Backend::new(target, (&tls, min_idle), cookies.clone())).collect();
+        let backends = targets.into_iter().map(|(target, tls)| {
+            let connecting = Connecting { tls, min_idle, open: open.clone() };
+            Backend::new(target, connecting, cookies.clone())
+        });
+        let backends = backends.collect();
         Self { backends, tasks, drain }
     }
 

@@ -18,6 +18,9 @@ use super::{
     response_body::UpstreamBody,
 };
 
+/// While no more connections may be open, it is looked so often for one that has become idle.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Sends requests to one upstream over HTTP/1.1.
 #[derive(Debug)]
 pub(super) struct Http1Client {
@@ -62,22 +65,47 @@ impl Http1Client {
             }
         }
         // Boxed, as what few requests need: all of them carry the rest.
-        Box::pin(self.send_on_new_connection(writer, head_timeout, interim)).await
+        let instead = (!is_repeated).then_some(on_close);
+        Box::pin(self.send_on_new_connection(writer, head_timeout, interim, instead)).await
     }
 
-    /// Sends a request on a new connection. One that takes nothing says that there is no upstream.
+    /// Sends a request on a new connection, or `instead` on one that becomes idle while no other may be open. One that takes nothing says
+    /// that there is no upstream.
     async fn send_on_new_connection(
         &self,
         writer: RequestWriter<Outgoing>,
         head_timeout: Option<Duration>,
         interim: InterimHandler<'_>,
+        instead: Option<OnClose>,
     ) -> Result<Reply, Undelivered> {
-        let transport = match self.connector.connect().await {
-            Ok(transport) => transport,
+        let connection = match self.open(instead).await {
+            Ok(connection) => connection,
             Err(error) => return Err(unreachable(writer, error)),
         };
-        let connection = Box::new(Connection::new(transport));
         reply(send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await)
+    }
+}
+
+impl Http1Client {
+    async fn open(&self, instead: Option<OnClose>) -> Result<Box<Connection>, BoxError> {
+        let slot = tokio::select! {
+            biased;
+            slot = self.connector.slot() => slot?,
+            idle = self.becomes_idle(instead) => return Ok(idle),
+        };
+        let transport = self.connector.connect_in_slot().await?;
+        Ok(Box::new(Connection::holding(transport, Box::new(slot))))
+    }
+
+    /// Waits for a connection to become idle.
+    async fn becomes_idle(&self, on_close: Option<OnClose>) -> Box<Connection> {
+        let Some(on_close) = on_close else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(IDLE_POLL_INTERVAL).await;
+            if let Some(idle) = self.idle.checkout(on_close) {
+                return idle;
+            }
+        }
     }
 }
 
@@ -93,5 +121,5 @@ fn reply(result: Result<Http1Reply<Outgoing>, SendError<Outgoing>>) -> Result<Re
 }
 
 fn unreachable(writer: RequestWriter<Outgoing>, error: BoxError) -> Undelivered {
-    Undelivered { error: ForwardError::Unreachable(error), outgoing: writer.into_request() }
+    Undelivered { error: ForwardError::of_connecting(error), outgoing: writer.into_request() }
 }

@@ -10,9 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::IpNet;
 use tower_service::Service;
+
+use super::lookups::Lookups;
 
 /// The addresses that names may lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +64,14 @@ fn is_special(address: IpAddr) -> bool {
 /// A resolver by the system's means.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
-    inner: GaiResolver,
+    lookups: Arc<Lookups>,
     allowed: AllowedAddresses,
 }
 
 impl Resolver {
-    pub(super) fn new(allowed: AllowedAddresses) -> Self {
-        Self { inner: GaiResolver::new(), allowed }
+    /// A resolver of names that may lead to `allowed`, which takes part in these lookups.
+    pub(super) fn new(lookups: Arc<Lookups>, allowed: AllowedAddresses) -> Self {
+        Self { lookups, allowed }
     }
 }
 
@@ -77,14 +80,15 @@ impl Service<Name> for Resolver {
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let (looking_up, allowed) = (self.inner.call(name.clone()), self.allowed.clone());
+        let (lookups, allowed) = (Arc::clone(&self.lookups), self.allowed.clone());
         Box::pin(async move {
-            let (good, bad): (Vec<_>, Vec<_>) = looking_up.await?.partition(|address| allowed.allow(address.ip()));
+            let found = lookups.addresses(name.clone()).await?.into_iter();
+            let (good, bad): (Vec<_>, Vec<_>) = found.partition(|address| allowed.allow(address.ip()));
             match bad.first() {
                 Some(bad) if good.is_empty() => Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
@@ -142,8 +146,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_where_it_may_not_is_an_error_that_says_so() {
         let name = || "localhost".parse::<Name>().unwrap();
-        let error = Resolver::new(AllowedAddresses::Usual).call(name()).await.map(drop).unwrap_err().to_string();
+        let error = Resolver::new(Lookups::new(), AllowedAddresses::Usual).call(name()).await.map(drop).unwrap_err().to_string();
         assert!(error.starts_with("localhost leads to ") && error.contains("upstream_networks"), "{error}");
-        assert!(Resolver::new(AllowedAddresses::Any).call(name()).await.unwrap().len() > 0);
+        assert!(Resolver::new(Lookups::new(), AllowedAddresses::Any).call(name()).await.unwrap().len() > 0);
     }
 }

@@ -7,10 +7,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use super::{address_template::UpstreamTemplate, resolver::AllowedAddresses, target::Target, upstream::UpstreamClient};
+use super::{
+    address_template::UpstreamTemplate,
+    lookups::Lookups,
+    resolver::{AllowedAddresses, Resolver},
+    target::Target,
+    upstream::{Connecting, UpstreamClient},
+};
 
 use crate::lock::Mutex;
 
@@ -22,8 +27,9 @@ const MAX_HOSTS: usize = 256;
 #[derive(Debug)]
 pub(super) struct TemplatedClients {
     template: UpstreamTemplate,
-    tls: rustls::ClientConfig,
-    min_idle: Duration,
+    connecting: Connecting,
+    /// One for all hosts, which limits how many of their names are looked up at the same time.
+    resolver: Resolver,
     kept: Mutex<HashMap<Box<str>, Kept>>,
     uses: AtomicU64,
 }
@@ -35,8 +41,9 @@ struct Kept {
 }
 
 impl TemplatedClients {
-    pub(super) fn new(template: UpstreamTemplate, (tls, min_idle): (&rustls::ClientConfig, Duration)) -> Self {
-        Self { template, tls: tls.clone(), min_idle, kept: Mutex::default(), uses: AtomicU64::new(0) }
+    pub(super) fn new(template: UpstreamTemplate, connecting: Connecting) -> Self {
+        let resolver = Resolver::new(Lookups::new(), allowed(&template));
+        Self { template, connecting, resolver, kept: Mutex::default(), uses: AtomicU64::new(0) }
     }
 
     /// The connections to the upstream of `host`; `None` if the route is for other hosts.
@@ -56,7 +63,7 @@ impl TemplatedClients {
                 kept.remove(&oldest);
             }
         }
-        let client = Arc::new(UpstreamClient::new(&address, target, (&self.tls, self.min_idle), &allowed(&self.template)));
+        let client = Arc::new(UpstreamClient::new(&address, target, &self.connecting, &self.resolver));
         kept.insert(host.into(), Kept { client: Arc::clone(&client), last_use });
         Some(client)
     }
@@ -78,10 +85,12 @@ fn allowed(template: &UpstreamTemplate) -> AllowedAddresses {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         address::HostPattern,
-        forward::{AddressTemplate, Edits, Protocol, Timeouts},
+        forward::{AddressTemplate, Edits, Protocol, Timeouts, UpstreamConnections},
         tls::ClientTls,
     };
 
@@ -110,7 +119,8 @@ mod tests {
         let hosts = HostPattern::parse("*.apps.example.com").unwrap();
         let address = AddressTemplate::parse("unix:/run/apps/{label}.sock", &hosts).unwrap();
         let template = UpstreamTemplate { hosts, address, networks: None };
-        let clients = TemplatedClients::new(template, (&ClientTls::default().client_config().unwrap(), Duration::ZERO));
+        let (tls, open) = (ClientTls::default().client_config().unwrap(), UpstreamConnections::new(1));
+        let clients = TemplatedClients::new(template, Connecting { tls, min_idle: Duration::ZERO, open });
         let host = |number: usize| format!("h{number}.apps.example.com");
         let client = |number| clients.client(&host(number), &target()).unwrap();
         assert!(clients.client("apps.example.com", &target()).is_none() && clients.client("a.b", &target()).is_none());

@@ -28,8 +28,8 @@ use crate::{connection_slot::InUse, session::live::Connection};
 /// How many bytes are read at a time.
 const BUFFER: usize = 16 * 1024;
 
-/// How long a client may take over a buffer of what the upstream sends. Over HTTP/1.1 its connection ends anyway; over HTTP/2 it may
-/// keep the window of one stream shut.
+/// How long a client may take nothing of what the upstream sends. Over HTTP/1.1 its connection ends anyway; over HTTP/2 it may keep the
+/// window of one stream shut.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A tunnel, with what ends it and what it holds.
@@ -153,7 +153,9 @@ impl Tunnel {
                 frames.advance(&bytes);
             }
             self.has_read(sender, shared);
-            let mut writing = pin!(write(&mut to, &bytes));
+            // An app that does not read, such as a terminal that is paused, may do so for as long as it likes.
+            let stall_timeout = (sender == Sender::Upstream).then_some(SEND_TIMEOUT);
+            let mut writing = pin!(write_within(&mut to, &bytes, stall_timeout));
             tokio::select! {
                 written = &mut writing => written?,
                 // A peer that does not read must not keep the tunnel open by that.
@@ -161,8 +163,6 @@ impl Tunnel {
                     timeout(closing.timeout, writing).await??;
                     break *closing;
                 }
-                // An app that does not read, such as a terminal that is paused, may do so for as long as it likes.
-                () = sleep(SEND_TIMEOUT), if sender == Sender::Upstream => return Err(std::io::ErrorKind::TimedOut.into()),
             }
         };
         // The client is told first, and what it sent before it was, is still the upstream's: it counts as sent in the client.
@@ -249,6 +249,20 @@ impl Shared {
 async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
+}
+
+/// The same, with an error if nothing of it is taken for so long, if that is limited.
+async fn write_within(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], stall_timeout: Option<Duration>) -> std::io::Result<()> {
+    let Some(limit) = stall_timeout else { return write(to, bytes).await };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let taken = timeout(limit, to.write(rest)).await??;
+        if taken == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    timeout(limit, to.flush()).await?
 }
 
 /// Reads what has come; nothing at the end of the stream. The buffer lives only while there is something to read, so that ten

@@ -10,7 +10,7 @@ use tokio::sync::TryAcquireError;
 
 use super::{
     address::Address,
-    connect::{self, Connector, UnixConnector},
+    connect::{self, Connector, UnixConnector, Way},
     error::ForwardError,
     guards::{RequestLimit, RequestSlot},
     http1::{BoxError, InterimHandler},
@@ -18,8 +18,9 @@ use super::{
     http2::Http2Client,
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
-    resolver::AllowedAddresses,
+    resolver::Resolver,
     target::{Protocol, Target},
+    upstream_connections::UpstreamConnections,
 };
 
 /// Sends requests to one upstream.
@@ -33,6 +34,17 @@ pub(super) struct UpstreamClient {
     limit: RequestLimit,
 }
 
+/// How upstreams are connected to.
+#[derive(Clone, Debug)]
+pub(super) struct Connecting {
+    /// Whom to trust, and who Evergate is there.
+    pub(super) tls: rustls::ClientConfig,
+    /// No connection of HTTP/1.1 is used again before it has been idle for so long.
+    pub(super) min_idle: Duration,
+    /// The connections to all upstreams.
+    pub(super) open: UpstreamConnections,
+}
+
 /// What a request wants of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendMode {
@@ -43,20 +55,18 @@ pub(super) enum SendMode {
 }
 
 impl UpstreamClient {
-    /// Connects to `address`, whose name may lead to `allowed`. No connection of HTTP/1.1 is used again before it has been idle for
-    /// `min_idle`.
-    pub(super) fn new(
-        address: &Address,
-        target: &Target,
-        (tls, min_idle): (&rustls::ClientConfig, Duration),
-        allowed: &AllowedAddresses,
-    ) -> Self {
+    /// Connects to `address`, whose name is looked up by `resolver`.
+    pub(super) fn new(address: &Address, target: &Target, connecting: &Connecting, resolver: &Resolver) -> Self {
+        let Connecting { tls, min_idle, open } = connecting;
         let timeout = target.timeouts.connect;
-        let connector = |protocol| match address {
-            Address::Tcp { scheme, authority } => {
-                Connector::Tcp(connect::tcp(scheme, authority, protocol, timeout, tls, allowed))
-            }
-            Address::Unix(path) => Connector::Unix(UnixConnector { path: path.clone(), within: timeout }),
+        let connector = |protocol| {
+            let way = match address {
+                Address::Tcp { scheme, authority } => {
+                    Way::Tcp(connect::tcp(scheme, authority, protocol, timeout, tls, resolver.clone()))
+                }
+                Address::Unix(path) => Way::Unix(UnixConnector { path: path.clone(), within: timeout }),
+            };
+            Connector { way, open: open.clone(), within: timeout }
         };
         let (scheme, authority) = match address {
             Address::Tcp { scheme, authority } => (scheme.clone(), authority.clone()),
@@ -66,7 +76,7 @@ impl UpstreamClient {
         Self {
             scheme,
             authority,
-            http1: Http1Client::new(connector(Protocol::Http1), address, min_idle),
+            http1: Http1Client::new(connector(Protocol::Http1), address, *min_idle),
             http2: speaks_http2.then(|| Http2Client::new(connector(Protocol::Http2), &target.timeouts)),
             limit: RequestLimit::new(target.max_requests),
         }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::interim_queue::InterimQueue;
 
@@ -25,6 +26,8 @@ pub(super) struct ConnectionActivity {
     response: AtomicU8,
     abort: OnceLock<Abort>,
     empty_frames: AtomicU8,
+    /// Since when nothing has been in progress, as far as that was seen; none before it was.
+    idle_since: Mutex<Option<Instant>>,
     /// Interim responses that are not written yet.
     pub(super) interim: InterimQueue,
 }
@@ -137,6 +140,16 @@ impl ConnectionActivity {
     /// Takes the upgrade that a client asked for and was not granted.
     pub(super) fn take_refused_upgrade(&self) -> Option<OnUpgrade> {
         self.requested_upgrade.lock().take().filter(|_| !self.is_tunnel())
+    }
+
+    /// Notes that something was in progress until now.
+    pub(super) fn set_idle_since(&self, since: Instant) {
+        *self.idle_since.lock() = Some(since);
+    }
+
+    /// Since when nothing has been in progress, as far as that was seen.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        *self.idle_since.lock()
     }
 
     /// Notes whether a write waits for the client to read.

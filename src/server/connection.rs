@@ -53,7 +53,10 @@ const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of what is written to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-const IDLE_TIMEOUT: IdleTimeout = IdleTimeout { http1: Duration::from_secs(30), http2: Duration::from_secs(180) };
+/// Load balancers keep their idle connections for a minute (nginx, AWS) up to ten (Google Cloud), and lose a request that they send
+/// on one in the moment in which its other end closes it. A connection that is kept costs a few kilobytes, and makes room for others.
+const IDLE_TIMEOUT: IdleTimeout =
+    IdleTimeout { head: Duration::from_secs(30), http1: Duration::from_secs(620), http2: Duration::from_secs(180) };
 const LINGER_TIMEOUTS: LingerTimeouts =
     LingerTimeouts { idle: Duration::from_secs(5), total: Duration::from_secs(30), stopping: Duration::from_secs(1) };
 
@@ -144,7 +147,7 @@ pub(super) async fn serve_connection<S, F, B>(
     match detected {
         Ok(Some(Detected::Http1)) => {}
         Ok(Some(Detected::Http2)) => {
-            let executor = StreamExecutor::new(WRITE_TIMEOUT);
+            let executor = StreamExecutor::new(Arc::clone(&activity), WRITE_TIMEOUT);
             let http2 = Protocols::http2(executor.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 activity.request_begins(&request);
@@ -187,6 +190,7 @@ pub(super) async fn serve_connection<S, F, B>(
                 (stream, service) = (parts.io.into_inner(), parts.service);
                 if !parts.read_buf.is_empty() {
                     // The beginning of a head, of which the rest is under way.
+                    lifetime.head_begins();
                     stream.unread(parts.read_buf);
                     continue;
                 }
@@ -198,7 +202,7 @@ pub(super) async fn serve_connection<S, F, B>(
             () = lifetime.ended() => Ok(false),
         };
         match received {
-            Ok(true) => {}
+            Ok(true) => lifetime.head_begins(),
             Ok(false) => return close(stream).await,
             Err(error) => return log_failure(&error, address),
         }
@@ -253,6 +257,11 @@ where
                     Event::Stop | Event::IdleTimeout => Http1End::Closing(parts.io.into_inner()),
                 };
             }
+            // No whole head has come, for which a client had a moment longer.
+            Event::Stop if !activity.has_begun() => {
+                let parts = connection.into_parts();
+                return parts.map_or(Http1End::Ended, |parts| Http1End::Closing(parts.io.into_inner()));
+            }
             Event::IdleTimeout if is_ending => {
                 log_cut(address);
                 return Http1End::Ended;
@@ -291,9 +300,17 @@ where
                 }
                 return;
             }
-            event = lifetime.next(None) => if event == Event::IdleTimeout && is_ending {
-                return log_cut(address);
-            },
+            event = lifetime.next(None) => {
+                let is_over = match event {
+                    Event::IdleTimeout => is_ending,
+                    // Nobody has asked for anything, and had a moment longer for it.
+                    Event::Stop => !lifetime.has_begun(),
+                    Event::Park => false,
+                };
+                if is_over {
+                    return log_cut(address);
+                }
+            }
         }
         connection.as_mut().graceful_shutdown();
         is_ending = true;

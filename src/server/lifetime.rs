@@ -12,7 +12,9 @@ use crate::connection_slot::ConnectionSlot;
 /// that does not complete the head of a request begins none: it is told to end after this time, and cut after as long again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdleTimeout {
-    /// Of HTTP/1, and before the first request.
+    /// Until the head of the first request has come, and until that of a later one has whose first bytes came.
+    pub(super) head: Duration,
+    /// Between two requests of HTTP/1 (keep-alive).
     pub(super) http1: Duration,
     /// Once requests of HTTP/2 came, whose clients keep connections for later use.
     pub(super) http2: Duration,
@@ -48,6 +50,8 @@ pub(super) struct Lifetime {
     /// How many requests had begun when the connection was last looked at.
     requests: u64,
     idle_since: Instant,
+    /// Since when the head of a request has been under way, after another request.
+    head_since: Option<Instant>,
 }
 
 impl Lifetime {
@@ -58,7 +62,23 @@ impl Lifetime {
         slot: ConnectionSlot,
         stop: CancellationToken,
     ) -> Self {
-        Self { timeout, activity, slot, stop, is_stopping: false, requests: 0, idle_since: Instant::now() }
+        Self { timeout, activity, slot, stop, is_stopping: false, requests: 0, idle_since: Instant::now(), head_since: None }
+    }
+
+    /// Notes that a part of a request's head has come.
+    #[expect(clippy::disallowed_methods, reason = "how long a head takes has nothing to do with tokens' times")]
+    pub(super) fn head_begins(&mut self) {
+        self.head_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Since when the connection has been idle in the sense of its limit, and the limit.
+    fn limit(&self) -> (Instant, Duration) {
+        match self.head_since {
+            _ if self.activity.is_http2() => (self.idle_since, self.timeout.http2),
+            Some(since) => (since, self.timeout.head),
+            None if self.activity.has_begun() => (self.idle_since, self.timeout.http1),
+            None => (self.idle_since, self.timeout.head),
+        }
     }
 
     /// Waits for the next event of a connection that hyper serves. It may be parked once more requests have begun than
@@ -82,19 +102,28 @@ impl Lifetime {
             sleep(if is_http2 { CHECK_INTERVAL_HTTP2 } else { CHECK_INTERVAL }).await;
             let (now, requests) = (Instant::now(), self.activity.requests());
             if requests != self.requests || !self.slot.is_idle() || self.activity.is_writing() {
+                if requests != self.requests {
+                    self.head_since = None;
+                }
                 (self.requests, self.idle_since) = (requests, now);
+                self.activity.set_idle_since(now);
                 continue;
             }
-            let idle = now.duration_since(self.idle_since);
-            if idle >= if is_http2 { self.timeout.http2 } else { self.timeout.http1 } {
-                self.idle_since = now;
+            let (since, limit) = self.limit();
+            if now.duration_since(since) >= limit {
+                (self.idle_since, self.head_since) = (now, self.head_since.map(|_| now));
                 return Event::IdleTimeout;
             }
             let may_park = park_beyond.is_some_and(|before| requests > before);
-            if may_park && idle >= PARK_AFTER && self.is_between_requests() {
+            if may_park && now.duration_since(self.idle_since) >= PARK_AFTER && self.is_between_requests() {
                 return Event::Park;
             }
         }
+    }
+
+    /// Whether any request came.
+    pub(super) fn has_begun(&self) -> bool {
+        self.activity.has_begun()
     }
 
     /// Whether nothing of a request of HTTP/1 is in progress, but for what was received of the next one.
@@ -105,7 +134,8 @@ impl Lifetime {
     /// Waits until a connection that no hyper serves is to end.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let (activity, stop) = (Arc::clone(&self.activity), self.stop.clone());
-        let idle_until = self.idle_since + self.timeout.http1;
+        let (since, limit) = self.limit();
+        let idle_until = since + limit;
         async move {
             tokio::select! {
                 () = stopping(&activity, &stop) => {}

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{CutBody, stream_body::StreamProgress};
+use super::{CutBody, activity::ConnectionActivity, stream_body::StreamProgress};
 
 use crate::lock::Mutex;
 
@@ -28,6 +28,7 @@ use crate::lock::Mutex;
 #[derive(Debug)]
 pub(super) struct StreamExecutor<B> {
     next: Arc<Mutex<Option<NextStream<B>>>>,
+    activity: Arc<ConnectionActivity>,
     stall_timeout: Duration,
 }
 
@@ -40,8 +41,8 @@ struct NextStream<B> {
 
 impl<B> StreamExecutor<B> {
     /// Ends streams of which the client takes nothing for `stall_timeout` at least, and a quarter more at most.
-    pub(super) fn new(stall_timeout: Duration) -> Self {
-        Self { next: Arc::default(), stall_timeout }
+    pub(super) fn new(activity: Arc<ConnectionActivity>, stall_timeout: Duration) -> Self {
+        Self { next: Arc::default(), activity, stall_timeout }
     }
 
     /// The progress of the stream whose request hyper hands over now: its task is what hyper spawns next in the same task.
@@ -60,7 +61,7 @@ impl<B> StreamExecutor<B> {
 
 impl<B> Clone for StreamExecutor<B> {
     fn clone(&self) -> Self {
-        Self { next: Arc::clone(&self.next), stall_timeout: self.stall_timeout }
+        Self { next: Arc::clone(&self.next), activity: Arc::clone(&self.activity), stall_timeout: self.stall_timeout }
     }
 }
 
@@ -72,7 +73,8 @@ where
     fn execute(&self, task: F) {
         match self.take_next() {
             Some(progress) => {
-                tokio::spawn(StreamTask { task, progress, stall: StallTimer::new(self.stall_timeout) });
+                let (activity, stall) = (Arc::clone(&self.activity), StallTimer::new(self.stall_timeout));
+                tokio::spawn(StreamTask { task, progress, activity, stall });
             }
             // What writes to a WebSocket, whose tunnel sees how far that comes.
             None => {
@@ -88,6 +90,7 @@ pin_project! {
         #[pin]
         task: F,
         progress: Arc<StreamProgress<B>>,
+        activity: Arc<ConnectionActivity>,
         stall: StallTimer,
     }
 }
@@ -107,7 +110,9 @@ impl<F: Future<Output = ()>, B: CutBody> Future for StreamTask<F, B> {
         if this.progress.poll_cut(context).is_ready() {
             return Poll::Ready(());
         }
-        this.stall.poll_stalled(this.progress.written(), context)
+        // Behind a client that takes all it is sent, but slowly, a stream waits for its turn; the connection has a limit of its own.
+        let waits_for_others = this.activity.is_writing();
+        this.stall.poll_stalled(this.progress.written(), waits_for_others, context)
     }
 }
 
@@ -130,15 +135,17 @@ impl StallTimer {
     }
 
     /// Ready when so many bytes were `written` for all of the time limit. That nothing had to be written in between changes the
-    /// number as well, because something was written then.
+    /// number as well, because something was written then. A tick at which the stream `waits_for_others` of its connection does not
+    /// count.
     #[expect(clippy::disallowed_methods, reason = "how long a client takes nothing has nothing to do with tokens' times")]
-    fn poll_stalled(&mut self, written: u64, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_stalled(&mut self, written: u64, waits_for_others: bool, context: &mut Context<'_>) -> Poll<()> {
         let interval = self.interval;
         let tick = self.tick.get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
         loop {
             ready!(tick.as_mut().poll(context));
             // Some time has passed between the last write and the first tick that sees it, which is not counted.
-            (self.written, self.ticks) = (written, if written == self.written { self.ticks + 1 } else { 0 });
+            let is_stalled = written == self.written && !waits_for_others;
+            (self.written, self.ticks) = (written, if is_stalled { self.ticks + 1 } else { 0 });
             if self.ticks >= TICKS {
                 return Poll::Ready(());
             }

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::Semaphore,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -26,12 +27,6 @@ struct Served {
     task: JoinHandle<()>,
     stop: CancellationToken,
     requests: Arc<AtomicUsize>,
-}
-
-impl CutBody for Full<Bytes> {
-    fn poll_cut(&mut self, _context: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
 }
 
 /// Serves a connection whose requests take as many seconds as their path says, and are answered with `body`.
@@ -137,7 +132,8 @@ async fn a_request_in_progress_is_not_idle_and_the_idle_time_begins_at_its_end()
         sleep(SECOND * 28).await;
     }
     served.request("/").await;
-    assert!(served.drip(b"").await < MINUTE);
+    let took = served.drip(b"").await;
+    assert!((SECOND * 615..SECOND * 660).contains(&took), "longer than any load balancer keeps it: {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +207,7 @@ async fn a_stop_waits_for_responses_in_progress_and_for_little_else() {
     let mut within = serve(b"served");
     within.client.write_all(b"GET / HTT").await.unwrap();
     within.stop.cancel();
-    assert!(within.drip(b"").await < MINUTE * 2);
+    assert!(within.drip(b"").await < SECOND * 6);
     let answered = serve(b"served");
     let (requests, stop) = (Arc::clone(&answered.requests), answered.stop.clone());
     let (mut sender, task) = answered.http2().await;
@@ -278,12 +274,12 @@ async fn half_a_head_that_came_with_a_request_is_not_lost_when_the_connection_re
 #[tokio::test(start_paused = true)]
 async fn a_parked_connection_ends_when_it_is_idle_for_too_long_or_its_client_is_too_slow() {
     let endless = ["GET / HTTP/1.1\r\nx: ", &"y".repeat(100)].concat();
-    for bytes in [&b""[..], endless.as_bytes()] {
+    for (bytes, ends) in [(&b""[..], SECOND * 615..SECOND * 660), (endless.as_bytes(), SECOND * 29..SECOND * 50)] {
         let mut served = serve(b"served");
         served.request("/").await;
         sleep(PARKED).await;
         let took = served.drip(bytes).await + PARKED;
-        assert!((SECOND * 29..SECOND * 50).contains(&took), "{took:?}");
+        assert!(ends.contains(&took), "{took:?}");
     }
 }
 

@@ -44,11 +44,17 @@ impl World {
 
     /// The same without the wait.
     pub fn spawn_process(&self, port: Option<u16>) -> Process {
+        self.spawn_limited(port, None)
+    }
+
+    /// The same for a process that may open so many files, connections among them.
+    pub fn spawn_limited(&self, port: Option<u16>, max_files: Option<u32>) -> Process {
         let address = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free_port)));
         let binary = self.binary();
         // A write that meets the limit of a file's size fails, as on a full disk, instead of ending the process.
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve"]).arg(binary.get_program()).env_clear();
+        let limit = max_files.map(|max| format!("ulimit -n {max}; ")).unwrap_or_default();
+        command.args(["-c", &format!("{limit}trap '' XFSZ; exec \"$0\" serve")]).arg(binary.get_program()).env_clear();
         command.envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("CODER_HTTP_ADDRESS", address.to_string()).env("CODER_PROMETHEUS_ENABLE", "false");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -29,6 +29,7 @@ mod database_contract;
 mod dead_replicas;
 mod deployment;
 mod deprovisioning;
+mod descriptors;
 mod doctor;
 mod documentation;
 mod draining;

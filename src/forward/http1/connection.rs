@@ -1,6 +1,7 @@
 //! A connection to a server.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -8,9 +9,12 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
-use super::{timer::ReusableTimer, transport::Transport};
+use super::{reaper::now, timer::ReusableTimer, transport::Transport};
 
 /// How many bytes are read at a time: at first, and at most, when reads keep filling what was asked for.
 const READ_BUFFER: ReadBuffer = ReadBuffer { initial: 8 * 1024, max: 128 * 1024 };
@@ -44,12 +48,32 @@ pub struct Connection {
     pub(super) buffer: BytesMut,
     pub(super) timer: ReusableTimer,
     read_size: usize,
+    pub(super) opened: Instant,
+    /// Whatever is to last as long as the connection.
+    _held: Option<Box<dyn Held>>,
 }
+
+/// What may be held by a connection.
+pub trait Held: fmt::Debug + Send + Sync {}
+
+impl<T: fmt::Debug + Send + Sync> Held for T {}
 
 impl Connection {
     /// A new connection.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, buffer: BytesMut::new(), timer: ReusableTimer::default(), read_size: READ_BUFFER.initial }
+        Self {
+            transport,
+            buffer: BytesMut::new(),
+            timer: ReusableTimer::default(),
+            read_size: READ_BUFFER.initial,
+            opened: now(),
+            _held: None,
+        }
+    }
+
+    /// A new connection, which drops `held` when it ends.
+    pub fn holding(transport: Transport, held: Box<dyn Held>) -> Self {
+        Self { _held: Some(held), ..Self::new(transport) }
     }
 
     /// What the server has done on the connection while no request was under way.

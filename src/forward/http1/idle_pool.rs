@@ -22,6 +22,8 @@ use super::{
 const MAX_IDLE: usize = 1024;
 /// So long none is kept of a server that has sent bytes that no request asked for. They show a defect, which does not go away soon.
 const DISTRUST: Duration = Duration::from_secs(600);
+/// A connection bears no further request after so long, so that an app whose name leads elsewhere by then is found there.
+const MAX_AGE: Duration = Duration::from_secs(300);
 /// So long a server is taken to close connections unannounced that has closed one before its limit.
 const EARLY_CLOSE_MEMORY: Duration = Duration::from_secs(60);
 /// No server's own timeout of idle connections is shorter: a 408 that comes sooner belongs to a response.
@@ -138,6 +140,9 @@ impl IdlePool {
     /// Takes back a connection that may stay idle for so long.
     fn release(&self, connection: Box<Connection>, idle_limit: Duration) {
         let now = now();
+        if now.duration_since(connection.opened) >= MAX_AGE {
+            return;
+        }
         let mut state = self.lock();
         if state.distrusted_until.is_some_and(|until| now < until) {
             return;

@@ -95,7 +95,7 @@ impl Opener {
     /// # Errors
     /// Why there is none.
     pub(super) async fn open(&self, changed: impl Fn() + Send + Sync + 'static) -> Result<Http2Connection, BoxError> {
-        let transport = self.connector.connect().await?;
+        let (transport, slot) = self.connector.connect().await?;
         let mut builder = Builder::new();
         builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         builder.max_header_list_size(MAX_HEADER_LIST).max_send_buffer_size(SEND_BUFFER).enable_push(false);
@@ -103,7 +103,11 @@ impl Opener {
         builder.initial_max_send_streams(0);
         let (requests, connection) = builder.handshake::<_, Bytes>(transport).await?;
         let state = Arc::new(ConnectionState::default());
-        tokio::spawn(run(connection, self.ping, Arc::clone(&state), changed));
+        let driven = run(connection, self.ping, Arc::clone(&state), changed);
+        tokio::spawn(async move {
+            driven.await;
+            drop(slot);
+        });
         let connection = Http2Connection { requests, state, has_answered: AtomicBool::new(false) };
         let is_ready = async {
             loop {

@@ -163,7 +163,7 @@ impl Http2Pool {
         let opening = Opening(self);
         let pool = Arc::downgrade(self);
         let changed = move || pool.upgrade().into_iter().for_each(|pool| pool.changed.notify_waiters());
-        let connection = Arc::new(self.opener.open(changed).await.map_err(ForwardError::Unreachable)?);
+        let connection = Arc::new(self.opener.open(changed).await.map_err(ForwardError::of_connecting)?);
         self.lock().entries.push(Entry { connection: Arc::clone(&connection), load: 1, idle_since: now() });
         // It bears more than this request, for which others may wait.
         drop(opening);

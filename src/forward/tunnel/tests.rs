@@ -60,6 +60,20 @@ async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_takes_a_byte_now_and_then_is_no_stall_and_one_that_takes_none_is() {
+    let (tunnel, _drain) = tunnel(false).await;
+    let ((here, mut client), (there, mut upstream)) = (duplex(64), duplex(64 * 1024));
+    let joined = tokio::spawn(async move { tunnel.join(here, there).await });
+    upstream.write_all(&[7; 1000]).await.unwrap();
+    for _ in 0..100 {
+        sleep(SEND_TIMEOUT / 2).await;
+        client.read_u8().await.expect("it goes on");
+    }
+    let ended = timeout(2 * SEND_TIMEOUT, joined).await.expect("it has an end").unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_client_sent_before_it_read_that_a_drain_closes_reaches_the_upstream() {
     let (mut client, mut upstream) = websocket().await;
     reads(&mut client, &Close::ServiceRestart.to_client()).await;

@@ -91,7 +91,9 @@ struct Client {
 
 impl Client {
     async fn connect(served: Served, window: u32) -> Self {
-        let (requests, connection) = client::Builder::new().initial_window_size(window).handshake(served.ours).await.unwrap();
+        let mut builder = client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(1024 * 1024);
+        let (requests, connection) = builder.handshake(served.ours).await.unwrap();
         tokio::spawn(connection);
         Self { requests, apps: served.apps }
     }
@@ -166,6 +168,45 @@ async fn a_stream_whose_client_takes_a_byte_now_and_then_is_served() {
     }
     assert_eq!(taken, b"twenty bytes of it..");
     assert!(!app.is_closed());
+}
+
+/// Streams whose turn comes less often than every send timeout, because their client takes what it is sent a kilobyte a second.
+#[tokio::test(start_paused = true)]
+async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
+    const STREAMS: usize = 12;
+    const LENGTH: usize = 40_000;
+    let Served { mut ours, apps, cut } = serve();
+    let (mut near, far) = duplex(16 * 1024);
+    tokio::spawn(async move {
+        let (mut up, mut down) = ([0; 4096], [0; 1024]);
+        loop {
+            tokio::select! {
+                read = near.read(&mut up) => ours.write_all(&up[..read.unwrap()]).await.unwrap(),
+                read = ours.read(&mut down) => {
+                    near.write_all(&down[..read.unwrap()]).await.unwrap();
+                    sleep(SECOND).await;
+                }
+            }
+        }
+    });
+    let mut client = Client::connect(Served { ours: far, apps, cut }, 1024 * 1024).await;
+    let mut responses = Vec::new();
+    for _ in 0..STREAMS {
+        let (response, app) = client.ask().await;
+        tokio::spawn(async move { app.send(Bytes::from_static(&[7; LENGTH])).await });
+        responses.push(response);
+    }
+    let received = futures_util::future::join_all(responses.into_iter().map(async |mut response| {
+        let mut length = 0;
+        while let Some(data) = response.data().await {
+            let data = data.expect("it is not reset");
+            length += data.len();
+            response.flow_control().release_capacity(data.len()).unwrap();
+        }
+        length
+    }));
+    let received = received.await;
+    assert_eq!(received, [LENGTH; STREAMS]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 17] = [
+pub(super) const VOCABULARY: [&str; 18] = [
     "identity",
     "address",
     "seal",
@@ -18,6 +18,7 @@ pub(super) const VOCABULARY: [&str; 17] = [
     "lock",
     "pattern",
     "protobuf",
+    "send_buffer",
     "to_its_end",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
@@ -395,6 +396,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/challenge",
     "refusal/login",
     "refusal/problem",
+    "app/metrics_listener",
     "app_tokens/error",
     "app_tokens/exchange",
     "app_tokens/given",

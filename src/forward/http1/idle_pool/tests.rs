@@ -33,6 +33,22 @@ async fn a_connection_is_idle_for_no_longer_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_is_always_in_use_has_an_end_all_the_same() {
+    let pool = IdlePool::default();
+    let (client, mut server) = UnixStream::pair().unwrap();
+    let (mut idle, mut age) = (connection(client), Duration::ZERO);
+    while age < MAX_AGE {
+        pool.release(idle, 4 * SECOND);
+        tokio::time::advance(SECOND).await;
+        age += SECOND;
+        idle = checkout(&pool).expect("it is young");
+    }
+    pool.release(idle, 4 * SECOND);
+    assert!(checkout(&pool).is_none(), "the app's name may lead elsewhere by now");
+    assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "it is closed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_nobody_uses_is_closed_by_the_reaper() {
     let pool = IdlePool::with_reaper(String::new(), Duration::ZERO);
     let (client, mut server) = UnixStream::pair().unwrap();

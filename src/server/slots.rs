@@ -1,0 +1,121 @@
+//! How many connections may be open at the same time, and which of them make room.
+//!
+//! Whoever holds connections and sends nothing would lock everybody out. When all slots are taken, the next connection takes that of one
+//! on which nothing is in progress: first of one on which no request ever came, then of the one whose last request is longest ago, as
+//! nginx does. No request, tunnel or response is ever cut for it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::activity::ConnectionActivity;
+use crate::{connection_slot::ConnectionSlot, lock::Mutex};
+
+/// Connections that may be open at the same time, at one listener or several.
+pub struct ConnectionSlots {
+    free: Arc<Semaphore>,
+    open: Mutex<HashMap<u64, Arc<OpenConnection>>>,
+    accepted: AtomicU64,
+}
+
+/// A connection that is served.
+#[derive(Debug)]
+pub(super) struct OpenConnection {
+    activity: Arc<ConnectionActivity>,
+    slot: ConnectionSlot,
+    evicted: Notify,
+}
+
+/// Keeps a connection among the open ones.
+#[derive(Debug)]
+pub(super) struct Registered {
+    slots: Arc<ConnectionSlots>,
+    number: u64,
+    pub(super) connection: Arc<OpenConnection>,
+}
+
+/// One that was to make room and did not, because a request came in that moment, leaves it to another after this time.
+const EVICTION_TIME: Duration = Duration::from_millis(50);
+
+impl ConnectionSlots {
+    /// So many.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { free: Arc::new(Semaphore::new(max)), open: Mutex::default(), accepted: AtomicU64::new(0) })
+    }
+
+    /// Takes a slot, for which a connection makes room if it must. `None` if there are no slots any more, which is never the case.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
+                return Some(slot);
+            }
+            self.evict();
+            if let Ok(slot) = timeout(EVICTION_TIME, Arc::clone(&self.free).acquire_owned()).await {
+                return slot.ok();
+            }
+        }
+    }
+
+    /// Registers a connection that is served.
+    pub(super) fn register(self: &Arc<Self>, activity: Arc<ConnectionActivity>, slot: ConnectionSlot) -> Registered {
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
+        let connection = Arc::new(OpenConnection { activity, slot, evicted: Notify::new() });
+        self.open.lock().insert(number, Arc::clone(&connection));
+        Registered { slots: Arc::clone(self), number, connection }
+    }
+
+    /// Has the connection end that is needed least, if any is not in use.
+    fn evict(&self) {
+        let open = self.open.lock();
+        let idle = open.iter().filter(|(_, connection)| connection.is_idle());
+        let key = |number: u64, connection: &OpenConnection| {
+            let activity = &connection.activity;
+            (activity.has_begun(), activity.idle_since(), number)
+        };
+        if let Some((_, least)) = idle.min_by_key(|(number, connection)| key(**number, connection)) {
+            least.evicted.notify_one();
+        }
+    }
+}
+
+impl OpenConnection {
+    fn is_idle(&self) -> bool {
+        self.slot.is_idle() && !self.slot.has_open_body() && !self.activity.is_writing()
+    }
+
+    /// Waits until the connection is to make room, with nothing in progress on it.
+    pub(super) async fn evicted(&self) {
+        loop {
+            self.evicted.notified().await;
+            if self.is_idle() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.slots.open.lock().remove(&self.number);
+    }
+}
+
+impl fmt::Debug for ConnectionSlots {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ConnectionSlots").field("free", &self.free).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Connections of real sockets: which of them make room for others, and what a slow reader lets out.
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    pin::Pin,
+    sync::atomic::AtomicUsize,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::server::{ConnectionService, CutBody, Listener, Peer, StreamReset, bind, serve};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Serves connections of a socket on so many slots, and responds after as many seconds as a path says.
+async fn listen(slots: usize) -> (SocketAddr, CancellationToken) {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
+    let make_service = |_peer: Peer| ConnectionService {
+        reject: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
+        respond: |request: Request<Incoming>| {
+            let seconds: u64 = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
+            async move {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok(Response::new(Full::new(Bytes::from_static(b"served"))))
+            }
+        },
+    };
+    tokio::spawn(serve_on(Listener { socket, tls: None }, ConnectionSlots::new(slots), stop.clone(), make_service));
+    (address, stop)
+}
+
+/// Generic, because the compiler cannot prove of the closures' own types that the future can be sent.
+async fn serve_on<M, S, F, B>(listener: Listener, slots: Arc<ConnectionSlots>, stop: CancellationToken, make_service: M)
+where
+    M: Fn(Peer) -> ConnectionService<S> + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
+    F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
+    B: CutBody + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    serve(listener, slots, stop, make_service).await;
+}
+
+async fn ask(address: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+async fn is_served(stream: &mut TcpStream) -> bool {
+    let mut response = Vec::new();
+    while !response.ends_with(b"served") {
+        match timeout(MINUTE, stream.read_u8()).await.expect("it has an end") {
+            Ok(byte) => response.push(byte),
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_is_in_progress_make_room_for_others_silent_ones_first() {
+    let (address, _stop) = listen(4).await;
+    let mut used = ask(address, "/").await;
+    assert!(is_served(&mut used).await);
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"GET / HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        silent.push(stream);
+    }
+    for _ in 0..3 {
+        let mut other = ask(address, "/").await;
+        assert!(is_served(&mut other).await, "silent connections lock nobody out");
+        silent.push(other);
+    }
+    used.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(is_served(&mut used).await, "one that was used is left alone while there are silent ones");
+    for _ in 0..20 {
+        assert!(is_served(&mut ask(address, "/").await).await);
+    }
+}
+
+#[tokio::test]
+async fn no_request_is_cut_for_another_connection() {
+    let (address, _stop) = listen(2).await;
+    let mut slow = [ask(address, "/3").await, ask(address, "/3").await];
+    let mut waiting = ask(address, "/").await;
+    assert!(is_served(&mut waiting).await, "it waits until one of them is over");
+    for slow in &mut slow {
+        assert!(is_served(slow).await);
+    }
+}
+
+#[tokio::test]
+async fn what_a_slow_reader_takes_lets_more_out_long_before_the_socket_s_buffer_is_nearly_empty() {
+    let (address, _stop) = listen_to_endless().await;
+    let mut stream = ask(address.0, "/").await;
+    let produced = address.1;
+    // Nothing more is produced: all buffers are full.
+    let full = async || {
+        let mut before = usize::MAX;
+        while before != produced.load(Ordering::Relaxed) {
+            before = produced.load(Ordering::Relaxed);
+            sleep(SECOND).await;
+        }
+        before
+    };
+    let before = full().await;
+    stream.read_exact(&mut vec![0; 256 * 1024]).await.unwrap();
+    timeout(MINUTE, async {
+        while produced.load(Ordering::Relaxed) == before {
+            sleep(SECOND / 100).await;
+        }
+    })
+    .await
+    .expect("a client that reads slowly is not one that reads nothing");
+}
+
+/// A body without an end, which counts what it has given.
+struct Endless(Arc<AtomicUsize>);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 16 * 1024])))))
+    }
+}
+
+impl CutBody for Endless {
+    fn poll_cut(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+async fn listen_to_endless() -> ((SocketAddr, Arc<AtomicUsize>), CancellationToken) {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, stop, produced) = (socket.local_addr().unwrap(), CancellationToken::new(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&produced);
+    let make_service = move |_peer: Peer| {
+        let counted = Arc::clone(&counted);
+        ConnectionService {
+            reject: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
+            respond: move |_request: Request<Incoming>| std::future::ready(Ok(Response::new(Endless(Arc::clone(&counted))))),
+        }
+    };
+    tokio::spawn(serve_on(Listener { socket, tls: None }, ConnectionSlots::new(1), stop.clone(), make_service));
+    ((address, produced), stop)
+}

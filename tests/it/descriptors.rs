@@ -1,0 +1,107 @@
+//! The limit of open files, which neither clients nor metrics may use up.
+
+use std::{net::SocketAddr, time::Duration};
+
+use http::{Method, Request, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    harness::{World, eventually::eventually, process::Process, visitor::Visitor, wire::app},
+    protocols::{http2, whole},
+};
+
+/// Leaves 86 connections to clients, and as many to apps.
+const MAX_FILES: u32 = 300;
+const TO_APPS: usize = 86;
+
+/// A process with few descriptors before an app that never answers.
+async fn few_descriptors() -> (World, Process) {
+    let silent = app(|mut stream| async move {
+        let mut dropped = [0; 4096];
+        while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+    })
+    .await;
+    let world = World::build()
+        .in_real_time()
+        .replicas(0)
+        .set("upstream_connect_timeout", "1s")
+        .routes(move |_| format!("[[route]]\npath = \"/silent\"\nrule = \"public\"\nupstream = \"http://{silent}\"\n"))
+        .start()
+        .await;
+    let process = world.spawn_limited(None, Some(MAX_FILES));
+    let visitor = Visitor::new(process.address);
+    eventually("the process is ready", async || {
+        visitor.try_send(Method::GET, "/oauth2/readyz", &[], "").await.is_some_and(|reply| reply.status == StatusCode::OK)
+    })
+    .await;
+    (world, process)
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    Visitor::new(address).get("/oauth2/readyz").await.status == StatusCode::OK
+}
+
+#[tokio::test]
+async fn requests_over_http_2_open_no_more_connections_to_apps_than_the_limit_of_files_allows() {
+    let (_world, process) = few_descriptors().await;
+    let (busy, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let connection = http2(process.address).await;
+        for _ in 0..90 {
+            let (mut requests, busy) = (connection.clone(), busy.clone());
+            tokio::spawn(async move {
+                let request = Request::get("http://app.test/silent").body(whole("")).unwrap();
+                if let Ok(response) = requests.send_request(request).await {
+                    let mark = response.headers().get("evergate-response").cloned();
+                    let _all_came = busy.send((response.status(), mark));
+                }
+            });
+        }
+        connections.push(connection);
+    }
+    // All beyond the limit are refused; the others wait for the app.
+    for _ in 0..3 * 90 - TO_APPS {
+        let (status, mark) = tokio::time::timeout(Duration::from_secs(60), answered.recv()).await.unwrap().unwrap();
+        assert_eq!((status, mark.unwrap().to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"));
+    }
+    assert!(is_ready(process.address).await);
+    assert!(answered.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn silent_connections_beyond_the_limit_of_files_lock_nobody_out() {
+    let (_world, process) = few_descriptors().await;
+    let mut silent = Vec::new();
+    for number in 0..200 {
+        let mut stream = TcpStream::connect(process.address).await.unwrap();
+        // One that makes room is closed while it is still written to.
+        let _may_be_closed = stream.write_all(if number % 2 == 0 { b"" } else { b"GET / HTTP/1.1\r\nhost: app.te" }).await;
+        silent.push(stream);
+        if number % 20 == 0 {
+            assert!(tokio::time::timeout(Duration::from_secs(20), is_ready(process.address)).await.expect("at once"));
+        }
+    }
+    assert!(tokio::time::timeout(Duration::from_secs(20), is_ready(process.address)).await.expect("at once"));
+}
+
+#[tokio::test]
+async fn whoever_reaches_the_metrics_holds_few_connections_and_holds_up_no_stop() {
+    let mut world = World::build().set("shutdown_timeout", "20s").start().await;
+    let address = world.replicas[0].metrics_address.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /m").await.unwrap();
+        held.push(stream);
+    }
+    assert_eq!(Visitor::new(address).get("/metrics").await.status, StatusCode::OK);
+    assert_eq!(Visitor::new(address).get("/other").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(Visitor::new(address).send(Method::POST, "/metrics", &[], "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let first = tokio::time::timeout(Duration::from_secs(20), held[0].read(&mut [0; 16])).await.expect("it made room");
+    assert!(first.map_or(true, |read| read == 0));
+    assert!(world.replicas.remove(0).stop().await, "a head that does not come is not waited for");
+}
