@@ -192,11 +192,18 @@ impl Visitors {
         }
     }
 
-    /// Whether a session that memory takes for expired really is: it may have been used through another replica.
+    /// Whether a session that memory takes for expired really is: it may have been used through another replica, and this machine's clock
+    /// may be ahead, so that the one that all replicas have in common decides.
     async fn has_expired(&self, cached: &CachedSession) -> Result<bool, StoreError> {
-        let Some(stored) = self.sources.store.session(cached.session.hash).await? else { return Ok(true) };
+        let Sources { settings, store, clock, .. } = &self.sources;
+        let Some(stored) = store.session(cached.session.hash).await? else { return Ok(true) };
         cached.was_seen(stored.last_seen);
-        Ok(self.sources.settings.reached(&stored, stored.last_seen, self.sources.clock.now()).is_some())
+        let now = match clock {
+            Clock::System => store.now().await?,
+            // The database does not know where it was moved to.
+            Clock::Manual(_) => clock.now(),
+        };
+        Ok(settings.reached(&stored, stored.last_seen, now).is_some())
     }
 
     /// Records that the session was used.

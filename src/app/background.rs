@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{components::Core, foundations::Foundations};
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     deprovisioning::Deprovisioning,
     oidc::Providers,
     renewal::Renewer,
@@ -28,8 +28,6 @@ use crate::{
 /// How often missing encryption keys are looked for, which reads all rows.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 const TOUCH_BATCH: usize = 200;
-/// The clock skew between this machine and the store above which nothing is swept.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// The components that the background tasks use.
 #[derive(Clone)]
@@ -184,7 +182,9 @@ impl Background {
                 Ok(counts) => self.metrics.sessions(counts.sessions, counts.with_refresh_token),
                 Err(error) => tracing::debug!(%error, "the store's figures could not be read"),
             }
-            self.sweep().await;
+            if self.agrees_with_the_store().await {
+                self.sweep().await;
+            }
             if let Err(error) = self.store.forget_announcements().await {
                 tracing::debug!(%error, "old announcements could not be deleted");
             }
@@ -192,19 +192,21 @@ impl Background {
         }
     }
 
-    /// Whether this machine's clock agrees with the store's. A machine with a wrong clock must not sweep live sessions.
-    async fn agrees_with_the_store(&self, now: Timestamp) -> bool {
-        match self.store.now().await {
-            Ok(theirs) if now.since(theirs).max(theirs.since(now)) <= MAX_CLOCK_SKEW => true,
-            Ok(theirs) => {
-                tracing::warn!(
-                    skew.seconds = now.since(theirs).max(theirs.since(now)).as_secs(),
-                    "this machine's clock is not the store's; nothing is swept until they agree"
-                );
-                false
-            }
-            Err(_) => false,
+    /// Whether this machine's clock agrees with the database's. A machine with a wrong clock must not sweep live sessions. Logs when that
+    /// changes.
+    async fn agrees_with_the_store(&self) -> bool {
+        let Clock::System = self.clock else { return true };
+        let agreed = self.store.clock_agrees();
+        let Ok(skew) = self.store.compare_clock(self.clock.now()).await else { return false };
+        match (agreed, self.store.clock_agrees()) {
+            (true, false) => tracing::warn!(
+                skew.seconds = skew.as_secs(),
+                "this machine's clock is not the database's; until they agree nothing is swept, and sessions end by the database's"
+            ),
+            (false, true) => tracing::info!("this machine's clock agrees with the database's again"),
+            (true, true) | (false, false) => {}
         }
+        self.store.clock_agrees()
     }
 
     /// Removes what has expired, in batches so that no statement holds many rows for long.
@@ -214,11 +216,6 @@ impl Background {
             return;
         }
         let now = self.clock.now();
-        if let Clock::System = self.clock
-            && !self.agrees_with_the_store(now).await
-        {
-            return;
-        }
         let (oldest, limit) = self.sessions.oldest();
         // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
         let idle = self.sessions.idle + 2 * self.sessions.granularity() + self.timings.last_seen_interval;

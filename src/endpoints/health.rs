@@ -71,6 +71,7 @@ impl Health {
                 Condition::Unavailable => "unavailable",
             },
             "announcements": self.store.hearing().name(),
+            "clock": if self.store.clock_agrees() { "ok" } else { "skewed" },
             "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
                 .collect::<serde_json::Map<_, _>>(),
             "provider": worst(|told| told.provider),

@@ -3,6 +3,7 @@
 mod attempts;
 mod changes;
 mod clients;
+mod clocks;
 mod counts;
 mod ended_users;
 mod events;
@@ -21,7 +22,7 @@ mod revocations;
 mod scim_users;
 mod sessions;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{broadcast, watch};
 use tracing::{Instrument, field::Empty};
@@ -42,7 +43,6 @@ use super::{
     statements::SweepStep,
 };
 use crate::{
-    clock::Timestamp,
     lock::Mutex,
     seal::KeyRing,
     telemetry::{
@@ -74,6 +74,8 @@ pub struct Store {
     rollbacks: Arc<Rollbacks>,
     clock_jumps: Arc<ClockJumps>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
+    /// How many milliseconds this machine's clock and the database's are apart, as they were last compared.
+    clock_skew: Arc<AtomicU64>,
     /// Whether grants are read with their ID tokens.
     reads_id_tokens: bool,
 }
@@ -103,6 +105,7 @@ impl Store {
             rollbacks: Arc::default(),
             clock_jumps: Arc::default(),
             missing_keys: Arc::default(),
+            clock_skew: Arc::default(),
             reads_id_tokens: false,
             metrics,
         })
@@ -153,14 +156,6 @@ impl Store {
             self.gate.called(error);
         }
         result
-    }
-
-    /// Reads the database's clock.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.call(Operation::Now, |connection| Box::pin(connection.now())).await
     }
 
     /// Deletes a batch each of expired sessions, login attempts and events, and of grants whose last session has left them. A

@@ -115,3 +115,4 @@ mod unknown_fate;
 mod unreadable;
 mod unverified_renewals;
 mod webdav;
+mod wrong_clock;
