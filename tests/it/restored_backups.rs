@@ -197,6 +197,51 @@ async fn the_commands_for_compose_and_for_kubernetes_do_the_same_in_their_contai
 }
 
 #[tokio::test]
+async fn a_schema_of_another_name_and_a_public_of_another_role_s_are_restored_by_the_commands_for_them() {
+    let cluster = Cluster::start_own().await;
+    let block = section("Restore").split("```sh\n").nth(2).unwrap().split("```").next().unwrap();
+    let foreign = "ALTER SCHEMA public OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC; \
+                   GRANT CREATE, USAGE ON SCHEMA public TO evergate; COMMENT ON SCHEMA public IS 'ours'";
+    run(&cluster.empty_database().await, "CREATE ROLE evergate LOGIN").await;
+    for (schema, prepared) in [("\"Ever gate\"", "CREATE SCHEMA \"Ever gate\" AUTHORIZATION evergate"), ("public", foreign)] {
+        let admin = cluster.empty_database().await;
+        run(&admin, prepared).await;
+        let path = schema.replace(' ', "\\ ");
+        let mut owner = url::Url::parse(&admin.replace("postgres@", "evergate@")).unwrap();
+        owner.query_pairs_mut().append_pair("options", &format!("-c search_path={path}"));
+        let owner = owner.as_str().replace('+', "%20");
+        open(&owner).migrate().await.unwrap();
+        run(&owner, EVENT).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_evergate"), folder.path().join("evergate")).unwrap();
+        let keys = KeyRing::generate();
+        let environment = [
+            ("CODER_PG_CONNECTION_URL", owner.as_str()),
+            ("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", keys.as_str()),
+            ("CODER_ACCESS_URL", "https://app.test"),
+            ("CODER_UPSTREAM_URL", "http://127.0.0.1:9"),
+            ("CODER_OIDC_ISSUER_URL", "https://idp.test"),
+            ("CODER_OIDC_CLIENT_ID", "app"),
+        ];
+        let (code, said) = shell(folder.path(), &shell_block("Backup"), &environment);
+        assert_eq!(code, Some(0), "{schema}: {said}");
+        run(&owner, EVENT).await;
+        let (code, _) = shell(folder.path(), &shell_block("Restore"), &environment);
+        assert!(code != Some(0), "{schema}: the other commands are not for it");
+        assert_eq!(read::<i64>(&owner, EVENTS).await, 2, "{schema}: and have changed nothing");
+        for _ in 0..2 {
+            let (code, said) = shell(folder.path(), block, &environment);
+            assert_eq!(code, Some(0), "{schema}: {said}");
+            assert_eq!(read::<i64>(&owner, EVENTS).await, 1, "{schema}");
+            assert_eq!(read::<i64>(&owner, RESTORES).await, 1, "{schema}");
+        }
+        let triggers =
+            format!("SELECT COUNT(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = '{schema}.sessions'::regclass");
+        assert!(read::<i64>(&admin, &triggers).await > 0, "{schema}: and what announces changes is there, too");
+    }
+}
+
+#[tokio::test]
 async fn a_backup_that_was_restored_beside_newer_tables_is_named_as_what_is_wrong() {
     let cluster = Cluster::start_own().await;
     let url = cluster.fresh_database().await.0;

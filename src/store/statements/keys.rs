@@ -93,8 +93,15 @@ impl Connection<'_> {
     }
 
     /// Marks the refresh tokens of the next grants in the order of their ids as presented long ago, by an attempt whose lease has
-    /// expired; the attempt's id is the grant's, unless there was one. An attempt of a replica that lives is left alone. Returns how many were marked, and the last grant unless there are no more.
+    /// expired, and their sessions as used just now; the attempt's id is the grant's, unless there was one. An attempt of a replica that
+    /// lives is left alone. Returns how many were marked, and the last grant unless there are no more.
     pub(in crate::store) async fn mark_restored(&mut self, after: Option<GrantId>) -> Result<(u64, Option<GrantId>), StoreError> {
+        // When they were used since the backup is not known; by its times the idle limit would end those that were used all the time. A token's
+        // last use is told to its owner, and ends nothing.
+        const SEEN: &Template = &Template::new(
+            "UPDATE sessions SET last_seen = {now} WHERE grant_id > $1 AND grant_id <= $2 AND last_seen < {now} \
+             AND token_expires_at IS NULL",
+        );
         let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
         let last = self
             .query("SELECT id FROM grants WHERE id > $1 ORDER BY id LIMIT 1 OFFSET 999")
@@ -103,19 +110,21 @@ impl Connection<'_> {
             .await?
             .map(|row| rows::grant_from(row.get("id")?))
             .transpose()?;
+        // No id is longer than this.
+        let to = last.map_or(vec![0xff; 17], |id| id.0.to_vec());
+        self.query(SEEN).bind(&after).bind(&to).execute().await?;
         // What a living replica presents now it saves itself, and its lease keeps the token from being presented twice.
         const SQL: &Template = &Template::new(
             "UPDATE grants SET attempt = COALESCE(attempt, id), attempt_owner = NULL, lease_until = 0, \
-                 presented = 1, presented_at = 0, retry_at = NULL WHERE id > $1 AND id <= $2 \
-                 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
-                 AND NOT (attempt IS NOT NULL AND lease_until > {now} AND EXISTS (SELECT 1 FROM replicas \
-                 WHERE attempt_owner LIKE '%/' || name AND seen_at > {now} - $3 AND seen_at < {now} + $3))",
+             presented = 1, presented_at = 0, retry_at = NULL WHERE id > $1 AND id <= $2 \
+             AND refresh_token IS NOT NULL AND ended_reason IS NULL \
+             AND NOT (attempt IS NOT NULL AND lease_until > {now} AND EXISTS (SELECT 1 FROM replicas \
+             WHERE attempt_owner LIKE '%/' || name AND seen_at > {now} - $3 AND seen_at < {now} + $3))",
         );
         let marked = self
             .query(SQL)
             .bind(&after)
-            // No id is longer than this.
-            .bind(last.map_or(vec![0xff; 17], |id| id.0.to_vec()))
+            .bind(&to)
             .bind(millis(DEAD_AFTER))
             .execute()
             .await?;

@@ -11,7 +11,7 @@ use evergate::{
     store::{END_RETENTION, Expired, ListPosition, SessionFilter},
 };
 
-use super::{NOTHING, REGISTRATION, contract, keep, login, new_grant, session_of};
+use super::{EXPIRED, NOTHING, REGISTRATION, contract, keep, login, new_grant, session_of};
 
 contract! {
     sessions_are_found_by_their_user_and_by_the_providers_session(store) {
@@ -58,6 +58,28 @@ contract! {
         let later = Timestamp(30).plus(END_RETENTION);
         store.sweep(&Expired { now: later, ..NOTHING }).await.unwrap();
         assert!(store.ended_users().await.unwrap().is_empty());
+    }
+    a_user_is_found_by_a_name_in_either_case_whatever_the_collation(store) {
+        for name in ["IVAN", "iris", "Ilya\\Ivanov", "JÖRG"] {
+            let mut grant = new_grant();
+            grant.identity.username = Some(name.into());
+            let session = session_of(grant.id);
+            keep(&store, &grant, session.clone(), None).await;
+            for told in [name.to_owned(), name.to_uppercase(), name.to_lowercase()] {
+                let found = store.find_sessions_of_key(REGISTRATION, &UserKey::username(&told)).await.unwrap();
+                assert_eq!(found, [session.hash], "{name} is told of as {told}");
+            }
+        }
+    }
+    sessions_of_a_restored_database_count_as_used_when_that_is_said(store) {
+        let (_, used_before_the_backup) = login(&store).await;
+        let before = store.now().await.unwrap();
+        store.mark_restored().await.unwrap();
+        let session = store.session(used_before_the_backup).await.unwrap().unwrap();
+        assert!(session.last_seen >= before, "{:?} {before:?}", session.last_seen);
+        store.sweep(&EXPIRED).await.unwrap();
+        store.sweep(&Expired { seen_before: Some(before), ..NOTHING }).await.unwrap();
+        assert!(store.session(used_before_the_backup).await.unwrap().is_some(), "no idle limit ends it");
     }
     all_sessions_are_listed_by_pages_each_once(store) {
         for _ in 0..101 {
