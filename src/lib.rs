@@ -57,6 +57,7 @@ pub mod connect_timeout;
 pub mod connection_slot;
 pub mod ext_authz;
 pub mod fetch_metadata;
+pub mod file_stamp;
 pub mod header_names;
 pub mod identity;
 pub mod jose;

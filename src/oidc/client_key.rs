@@ -1,7 +1,7 @@
 //! The private key of `private_key_jwt` and its certificate: files that are read again when they change, so that a key is
 //! rotated without a restart.
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use base64::prelude::*;
@@ -12,6 +12,7 @@ use rustls::{
 use zeroize::Zeroizing;
 
 use crate::{
+    file_stamp::FileStamp,
     jose::{PrivateKeyError, SigningKey},
     lock::Mutex,
     telemetry::logs::causes,
@@ -55,8 +56,10 @@ pub(super) struct ClientKey {
 #[derive(Debug)]
 struct Loaded {
     key: Arc<SigningKey>,
-    /// When the files that were last looked at had been modified, whether or not they could be used.
-    modified: [Option<SystemTime>; 2],
+    /// How the files were when they were last read, whether or not they could be used.
+    stamps: [Option<FileStamp>; 2],
+    /// Why they could not be used then, as it was logged.
+    failure: Option<String>,
 }
 
 impl ClientKey {
@@ -65,27 +68,34 @@ impl ClientKey {
     /// # Errors
     /// [`ClientKeyError`].
     pub(super) fn load(files: ClientKeyFiles) -> Result<Self, ClientKeyError> {
-        // The times come first, so that a file that changes while it is read is read again.
-        let modified = files.modification_times();
+        // The stamps come first, so that a file that changes while it is read is read again.
+        let stamps = files.stamps();
         let key = Arc::new(files.read()?);
-        Ok(Self { files, loaded: Mutex::new(Loaded { key, modified }) })
+        Ok(Self { files, loaded: Mutex::new(Loaded { key, stamps, failure: None }) })
     }
 
-    /// The key. Files that have changed are read again, and replace what was read before if they can be used.
+    /// The key. Files that have changed are read again, and replace what was read before if they can be used; until they can, they are
+    /// tried each time.
     pub(super) fn current(&self) -> Arc<SigningKey> {
         let mut loaded = self.loaded.lock();
-        let modified = self.files.modification_times();
-        if loaded.modified != modified {
-            loaded.modified = modified;
+        let stamps = self.files.stamps();
+        if loaded.stamps != stamps || loaded.failure.is_some() {
+            loaded.stamps = stamps;
             match self.files.read() {
                 Ok(key) => {
-                    loaded.key = Arc::new(key);
+                    (loaded.key, loaded.failure) = (Arc::new(key), None);
                     tracing::info!("the client's private key was read again");
                 }
-                Err(error) => tracing::error!(
-                    error = causes(&error),
-                    "the client's private key could not be read again; the previous one is still used"
-                ),
+                Err(error) => {
+                    let failure = causes(&error);
+                    if loaded.failure.as_ref() != Some(&failure) {
+                        tracing::error!(
+                            error = failure,
+                            "the client's private key could not be read again; the previous one is still used"
+                        );
+                    }
+                    loaded.failure = Some(failure);
+                }
             }
         }
         Arc::clone(&loaded.key)
@@ -93,8 +103,8 @@ impl ClientKey {
 }
 
 impl ClientKeyFiles {
-    fn modification_times(&self) -> [Option<SystemTime>; 2] {
-        [Some(&self.key), self.certificate.as_ref()].map(|path| fs::metadata(path?).and_then(|metadata| metadata.modified()).ok())
+    fn stamps(&self) -> [Option<FileStamp>; 2] {
+        [Some(&self.key), self.certificate.as_ref()].map(|path| FileStamp::of(path?))
     }
 
     fn read(&self) -> Result<SigningKey, ClientKeyError> {

@@ -3,10 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustls::{
+    SignatureScheme,
     client::verify_server_name,
     crypto::CryptoProvider,
     pki_types::ServerName,
@@ -16,11 +17,12 @@ use rustls::{
 
 use super::{
     TlsError,
-    certificate_state::{CertificateState, check, not_after, server_name},
+    certificate_state::{CertificateState, check, not_after, server_name, validity_fault},
     read_chain, read_private_key,
 };
 use crate::{
     clock::{Clock, Timestamp},
+    file_stamp::FileStamp,
     lock::{RwLock, RwLockReadGuard},
     telemetry::logs::causes,
 };
@@ -37,20 +39,38 @@ pub struct CertResolver {
 
 #[derive(Debug)]
 struct Loaded {
-    certificates: Vec<Arc<CertifiedKey>>,
-    modified: Vec<Option<SystemTime>>,
+    pairs: Vec<Pair>,
 }
 
-/// How often the files' modification times are checked.
+/// A certificate and its key, as they were last read.
+#[derive(Clone, Debug)]
+struct Pair {
+    certificate: Arc<CertifiedKey>,
+    /// How both files were when they were last read, whether or not they could be used.
+    stamps: [Option<FileStamp>; 2],
+    /// Why they could not be used then, as it was logged.
+    failure: Option<String>,
+}
+
+/// Which files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reread {
+    All,
+    /// Those that have changed, and those that could not be used when they were last read.
+    Changed,
+}
+
+/// How often it is checked whether the files have changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-fn load(files: &[(PathBuf, PathBuf)]) -> Result<Loaded, TlsError> {
-    // The times come first, so that a file that changes while it is read is read again.
-    let modified = modification_times(files);
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let certificates =
-        files.iter().map(|(chain, key)| load_certificate(&provider, chain, key).map(Arc::new)).collect::<Result<_, _>>()?;
-    Ok(Loaded { certificates, modified })
+fn load((chain, key): &(PathBuf, PathBuf), provider: &CryptoProvider) -> Result<Pair, TlsError> {
+    // The stamps come first, so that a file that changes while it is read is read again.
+    let stamps = stamps(chain, key);
+    Ok(Pair { certificate: Arc::new(load_certificate(provider, chain, key)?), stamps, failure: None })
+}
+
+fn stamps(chain: &Path, key: &Path) -> [Option<FileStamp>; 2] {
+    [chain, key].map(FileStamp::of)
 }
 
 fn load_certificate(provider: &CryptoProvider, chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
@@ -60,15 +80,11 @@ fn load_certificate(provider: &CryptoProvider, chain: &Path, key: &Path) -> Resu
     Ok(certificate)
 }
 
-fn modification_times(files: &[(PathBuf, PathBuf)]) -> Vec<Option<SystemTime>> {
-    let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    files.iter().flat_map(|(chain, key)| [modified(chain), modified(key)]).collect()
-}
-
 impl CertResolver {
     pub(super) fn load(files: Vec<(PathBuf, PathBuf)>, hosts: Vec<String>, clock: Clock) -> Result<Self, TlsError> {
-        let loaded = RwLock::new(load(&files)?);
-        Ok(Self { files, hosts, clock, loaded })
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let pairs = files.iter().map(|files| load(files, &provider)).collect::<Result<_, _>>()?;
+        Ok(Self { files, hosts, clock, loaded: RwLock::new(Loaded { pairs }) })
     }
 
     /// The gravest fault that clients of any of our hosts find now.
@@ -79,14 +95,14 @@ impl CertResolver {
     /// When the first of the loaded certificates expires.
     pub fn first_expiry(&self) -> Option<Timestamp> {
         let loaded = self.loaded();
-        let certificates = loaded.certificates.iter().filter_map(|certificate| certificate.end_entity_cert().ok());
+        let certificates = loaded.pairs.iter().filter_map(|pair| pair.certificate.end_entity_cert().ok());
         certificates.filter_map(not_after).min()
     }
 
     /// The files of the loaded certificates, and when each expires.
     pub fn expiries(&self) -> Vec<(String, Option<Timestamp>)> {
         let loaded = self.loaded();
-        let ends = loaded.certificates.iter().map(|certificate| certificate.end_entity_cert().ok().and_then(not_after));
+        let ends = loaded.pairs.iter().map(|pair| pair.certificate.end_entity_cert().ok().and_then(not_after));
         self.files.iter().map(|(chain, _)| chain.display().to_string()).zip(ends).collect()
     }
 
@@ -97,7 +113,7 @@ impl CertResolver {
             let name = server_name(host);
             // No client sends a bare address as a name (RFC 6066 section 3).
             let sni = name.as_ref().filter(|name| matches!(name, ServerName::DnsName(_)));
-            let served = loaded.choose(sni).and_then(|certificate| certificate.end_entity_cert().ok());
+            let served = loaded.choose(sni, None, now).and_then(|certificate| certificate.end_entity_cert().ok());
             served.map_or(CertificateState::WrongName, |served| check(served, name.as_ref(), now))
         });
         states.collect()
@@ -122,39 +138,60 @@ impl CertResolver {
         states
     }
 
-    /// Reloads the files whenever they have changed, forever. Files that cannot be used do not replace what can. Logs what clients
-    /// find at first, and whenever that changes, as it also does when a certificate expires.
+    /// Reloads the files whenever they have changed, forever. Those that cannot be used do not replace what can, and are tried again. Logs
+    /// what clients find at first, and whenever that changes, as it also does when a certificate expires.
     pub async fn run_reload(&self) {
-        let mut rejected: Option<Vec<Option<SystemTime>>> = None;
         let mut logged = Vec::new();
         loop {
             logged = self.log_changes(&logged);
             tokio::time::sleep(CHECK_INTERVAL).await;
-            let modified = modification_times(&self.files);
-            if rejected.as_ref() == Some(&modified) || self.loaded().modified == modified {
-                continue;
-            }
-            rejected = self.reload().is_err().then_some(modified);
+            // What could not be used was logged.
+            let _logged = self.reread(Reread::Changed);
         }
     }
 
     /// Reloads the files, whether or not they have changed, and logs the outcome. Files that cannot be used do not replace what
-    /// can.
+    /// can, and hold no other certificate back.
     ///
     /// # Errors
-    /// [`TlsError`].
+    /// The first [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        match load(&self.files) {
-            Ok(loaded) => {
-                *self.loaded.write() = loaded;
-                tracing::info!("certificates reloaded");
-                Ok(())
+        self.reread(Reread::All)
+    }
+
+    fn reread(&self, which: Reread) -> Result<(), TlsError> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let before = self.loaded().pairs.clone();
+        let (mut pairs, mut first) = (Vec::with_capacity(before.len()), None);
+        for (files, before) in self.files.iter().zip(before) {
+            let stamps = stamps(&files.0, &files.1);
+            if which == Reread::Changed && stamps == before.stamps && before.failure.is_none() {
+                pairs.push(before);
+                continue;
             }
-            Err(error) => {
-                tracing::error!(error = causes(&error), "certificate reload failed; the previous certificates are still served");
-                Err(error)
-            }
+            let file = files.0.display().to_string();
+            pairs.push(match load(files, &provider) {
+                Ok(pair) => {
+                    tracing::info!(tls.file = file, "certificates reloaded");
+                    pair
+                }
+                Err(error) => {
+                    let failure = causes(&error);
+                    // Once, and not every two seconds.
+                    if which == Reread::All || before.failure.as_ref() != Some(&failure) {
+                        tracing::error!(
+                            tls.file = file,
+                            error = failure,
+                            "certificate reload failed; the previous certificate is still served"
+                        );
+                    }
+                    first = first.or(Some(error));
+                    Pair { stamps, failure: Some(failure), ..before }
+                }
+            });
         }
+        *self.loaded.write() = Loaded { pairs };
+        first.map_or(Ok(()), Err)
     }
 
     fn loaded(&self) -> RwLockReadGuard<'_, Loaded> {
@@ -163,19 +200,37 @@ impl CertResolver {
 }
 
 impl Loaded {
-    /// The certificate for a client that asks for `name`, or for none.
-    fn choose(&self, name: Option<&ServerName<'_>>) -> Option<&Arc<CertifiedKey>> {
+    /// The certificate for a client that asks for `name`, or for none, and verifies signatures of these `schemes`; `None`: of any. Of several
+    /// for one name the first that the client can use: it takes no signature of another algorithm, and an expired certificate with a
+    /// warning at best.
+    fn choose(
+        &self,
+        name: Option<&ServerName<'_>>,
+        schemes: Option<&[SignatureScheme]>,
+        now: Timestamp,
+    ) -> Option<&Arc<CertifiedKey>> {
         let is_for_name = |key: &&Arc<CertifiedKey>| {
             let certificate = key.end_entity_cert().ok().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
             certificate.zip(name).is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
         };
-        self.certificates.iter().find(is_for_name).or_else(|| self.certificates.first())
+        let certificates = || self.pairs.iter().map(|pair| &pair.certificate);
+        let matching: Vec<_> = certificates().filter(is_for_name).collect();
+        let worth = |key: &&Arc<CertifiedKey>| {
+            let is_verified = schemes.is_none_or(|schemes| key.key.choose_scheme(schemes).is_some());
+            (is_verified, key.end_entity_cert().is_ok_and(|certificate| validity_fault(certificate, now).is_none()))
+        };
+        match matching.as_slice() {
+            [] => certificates().next(),
+            [only] => Some(only),
+            // The last of the greatest is the first of these.
+            several => several.iter().rev().copied().max_by_key(worth),
+        }
     }
 }
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        self.loaded().choose(name.as_ref()).cloned()
+        self.loaded().choose(name.as_ref(), Some(hello.signature_schemes()), self.clock.now()).cloned()
     }
 }

@@ -89,6 +89,7 @@ mod rules;
 mod service_workers;
 mod session_cache;
 mod sessions;
+mod several_certificates;
 mod several_providers;
 mod shared_grants;
 mod shared_login;

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 18] = [
+pub(super) const VOCABULARY: [&str; 19] = [
     "identity",
     "address",
     "seal",
@@ -13,6 +13,7 @@ pub(super) const VOCABULARY: [&str; 18] = [
     "connection_slot",
     "timings",
     "fetch_metadata",
+    "file_stamp",
     "header_names",
     "language",
     "lock",
