@@ -31,7 +31,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -188,15 +188,29 @@ fn set_keepalive(stream: &TcpStream) {
     }
 }
 
-/// Binds an address. All interfaces (`[::]`) are those of IPv4 where the system has no IPv6.
+/// Binds an address. All interfaces (`[::]`) are those of IPv4, too, whatever the system's default is (`net.ipv6.bindv6only`), and of it
+/// alone where the system has no IPv6.
 ///
 /// # Errors
 /// The system's.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
+    let bound = if address.ip() == Ipv6Addr::UNSPECIFIED { bind_everywhere(address) } else { TcpListener::bind(address).await };
+    match bound {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != std::io::ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
         }
         bound => bound,
     }
+}
+
+/// As many connections as other listeners let wait.
+const BACKLOG: u32 = 1024;
+
+fn bind_everywhere(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    // As the others, so that a replica that starts again finds its port free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -6,6 +6,7 @@ mod certificate_state;
 mod server_certificates;
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,7 +25,7 @@ pub use certificate_state::{CertificateState, end_of_certificate};
 pub use server_certificates::{ClientAuth, MinVersion, ServerCertificates};
 
 /// What Evergate trusts, and presents, as a TLS client of the provider or of an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     /// PEM file of the CA bundle; `None` trusts the system's.
     pub ca_file: Option<PathBuf>,
@@ -81,6 +82,26 @@ impl ClientTls {
     }
 }
 
+/// Reads the files of all targets, each of them once: hundreds of routes mostly trust alike, and the system's authorities are many.
+/// Configurations of the same files share what was read.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn client_configs<T>(targets: Vec<(T, ClientTls)>) -> Result<Vec<(T, ClientConfig)>, TlsError> {
+    let mut read = HashMap::new();
+    let config_of = |(target, files): (T, ClientTls)| {
+        let config = match read.entry(files) {
+            Entry::Occupied(before) => before.into_mut(),
+            Entry::Vacant(first) => {
+                let config = first.key().client_config()?;
+                first.insert(config)
+            }
+        };
+        Ok((target, config.clone()))
+    };
+    targets.into_iter().map(config_of).collect()
+}
+
 fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_chain(path)? {
@@ -97,4 +118,27 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_targets_trust_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let trusting = |name: &str| {
+            let path = folder.path().join(name);
+            let certificate = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap().cert;
+            std::fs::write(&path, certificate.pem()).unwrap();
+            ClientTls { ca_file: Some(path), client_certificate: None }
+        };
+        let (one, other) = (trusting("one"), trusting("other"));
+        let configs = client_configs(vec![("a", one.clone()), ("b", other), ("c", one.clone())]).unwrap();
+        let [("a", a), ("b", b), ("c", c)] = configs.as_slice() else { panic!("{configs:?}") };
+        assert!(Arc::ptr_eq(&a.client_auth_cert_resolver, &c.client_auth_cert_resolver), "of one reading");
+        assert!(!Arc::ptr_eq(&a.client_auth_cert_resolver, &b.client_auth_cert_resolver));
+        std::fs::remove_file(one.ca_file.as_ref().unwrap()).unwrap();
+        assert!(client_configs(vec![("a", one)]).is_err(), "nothing is kept from one time to the next");
+    }
 }

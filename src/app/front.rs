@@ -22,7 +22,7 @@ use crate::{
     session::FormSeals,
     sign_in::{LoginParts, SignIn, SignIns},
     sign_out::SignOut,
-    tls::{CertificateFile, ClientTls},
+    tls::{CertificateFile, ClientTls, client_configs},
 };
 
 /// The gateway that takes new requests.
@@ -84,8 +84,7 @@ impl Core {
     fn build(&self, settings: gateway::Settings, targets: Vec<(Target, ClientTls)>) -> anyhow::Result<Front> {
         let certificate_files = with_targets(&self.certificate_files, &targets);
         certificate_expiry::tell(&certificate_files, &self.foundations.metrics);
-        let targets = targets.into_iter().map(|(target, trust)| Ok((target, trust.client_config()?)));
-        let targets = targets.collect::<anyhow::Result<_>>()?;
+        let targets = client_configs(targets)?;
         let routes = settings.routes.iter().filter_map(|route| route.rule.policy());
         let files = routes.chain(self.policies.iter()).filter_map(|policy| policy.emails.file()).cloned().collect();
         let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());

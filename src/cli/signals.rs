@@ -1,4 +1,5 @@
-//! Signal handlers. Once they are installed, no signal ends the process by itself.
+//! Signal handlers. Once they are installed, none of the signals that people, service managers and scripts send ends the process by
+//! itself, but SIGKILL.
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
@@ -28,6 +29,8 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     quit: unix::Signal,
     hang_up: unix::Signal,
+    /// What other programs open their log by, or print their state: without a handler they would end the process.
+    ignored: [(&'static str, unix::Signal); 2],
 }
 
 impl Signals {
@@ -37,6 +40,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hang_up: signal(SignalKind::hangup())?,
+            ignored: [("SIGUSR1", signal(SignalKind::user_defined1())?), ("SIGUSR2", signal(SignalKind::user_defined2())?)],
         })
     }
 
@@ -53,11 +57,20 @@ impl Signals {
 
     /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
-            _ = self.quit.recv() => Signal::Stop("SIGQUIT"),
-            _ = self.hang_up.recv() => Signal::HangUp,
+        let [(first, one), (second, other)] = &mut self.ignored;
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return Signal::Stop("SIGTERM"),
+                _ = self.interrupt.recv() => return Signal::Stop("SIGINT"),
+                _ = self.quit.recv() => return Signal::Stop("SIGQUIT"),
+                _ = self.hang_up.recv() => return Signal::HangUp,
+                _ = one.recv() => &*first,
+                _ = other.recv() => &*second,
+            };
+            tracing::info!(
+                signal = ignored,
+                "signal ignored: it means nothing here, and SIGHUP reloads settings and opens the log anew"
+            );
         }
     }
 }

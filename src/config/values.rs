@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::yaml::{self, Node};
 use crate::{policy::ascii_domain, secret::Secret};
@@ -80,10 +80,20 @@ pub(super) fn limit(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// A network, or one address.
+/// A network, or one address. One of IPv4 that is written as IPv6 maps it (RFC 4291 section 2.5.5.2) is IPv4's, as addresses are that it
+/// is compared with.
 pub(super) fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().map(IpNet::from).ok())?;
+    let mapped = match network {
+        IpNet::V4(_) => None,
+        IpNet::V6(network) => network.addr().to_ipv4_mapped().zip(network.prefix_len().checked_sub(MAPPED_PREFIX)),
+    };
+    let canonical = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    Some(canonical.map_or(network, IpNet::V4))
 }
+
+/// The length of `::ffff:0:0/96`, in which addresses of IPv4 are mapped.
+const MAPPED_PREFIX: u8 = 96;
 
 /// Texts separated by commas; they are trimmed, and empty ones are left out. One in double quotes may have commas (RFC 4180), as in
 /// Coder's lists, because groups of LDAP have them. What [`check_list`] does not take is read to its end as it stands.
@@ -267,6 +277,24 @@ mod tests {
         for wrong in [r#"["a","b"]"#, r#"["a"]"#, r#"a"b"#, r#""a"b,c"#, r#""a,b"#, r#"a,"b"#, r#"a,b""#, "\""] {
             assert!(check_list(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_network_of_ipv4_is_the_same_however_it_is_written() {
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:0/95", "::ffff:0:0/95"),
+            ("::/0", "::/0"),
+            ("fd00::/8", "fd00::/8"),
+            ("::10.0.0.0/104", "::10.0.0.0/104"),
+        ] {
+            assert_eq!(network(text), Some(expected.parse().unwrap()), "{text}");
+        }
+        assert_eq!(network("10.0.0.0/33"), None);
     }
 
     #[test]

@@ -93,6 +93,17 @@ fn decoded(text: &str) -> String {
     form_urlencoded::parse(text.as_bytes()).map(|(text, _)| text.into_owned()).collect()
 }
 
+/// A name as URLs have it (Punycode), if it is written in letters of other scripts.
+fn in_ascii(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_owned();
+    }
+    match Host::parse(name) {
+        Ok(Host::Domain(name)) => name,
+        Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => name.to_owned(),
+    }
+}
+
 impl Exception {
     fn parse(member: &str) -> Option<Self> {
         let member = member.trim().to_ascii_lowercase();
@@ -114,8 +125,8 @@ impl Exception {
             return Some(Self::Address(address, port));
         }
         let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
-        let (suffix, itself) = if name.starts_with('.') { (name.to_owned(), false) } else { (format!(".{name}"), true) };
-        (suffix.len() > 1).then_some(Self::Domain { suffix, itself, port })
+        let (name, itself) = name.strip_prefix('.').map_or((name, true), |name| (name, false));
+        (!name.is_empty()).then(|| Self::Domain { suffix: format!(".{}", in_ascii(name)), itself, port })
     }
 
     fn covers(&self, host: &Host<&str>, port: Option<u16>) -> bool {
@@ -158,6 +169,9 @@ mod tests {
             ("EXAMPLE.com", "https://id.Example.COM", false),
             ("example.com", "https://notexample.com", true),
             (".example.com", "https://id.example.com", false),
+            ("bücher.example", "https://id.bücher.example", false),
+            (".Bücher.example:443", "https://id.xn--bcher-kva.example", false),
+            ("bücher.example", "https://bucher.example", true),
             (".example.com", "https://example.com", true),
             ("*.example.com", "https://id.example.com", false),
             ("*.example.com", "https://example.com", true),

@@ -177,6 +177,10 @@ async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains
         }
         // They have not changed, so that nothing else has them read.
         eventually("it has read them", async || log.lock().unwrap().contains("certificates reloaded")).await;
+        for ignored in ["USR1", "USR2"] {
+            send(&format!("-{ignored}"), &child);
+            eventually("it is ignored", async || log.lock().unwrap().contains(&format!("\"signal\":\"SIG{ignored}\""))).await;
+        }
         assert!(is_up().await, "and serves on");
         send(signal, &child);
         // Another, and one that it takes for nothing by then, do not cut the drain off.
