@@ -77,8 +77,8 @@ fn facts_of(facts: &DatabaseFacts, clock: &Clock) -> Vec<Finding> {
             .advise("have CODER_PG_CONNECTION_URL lead to the primary, or set several hosts and target_session_attrs=read-write")
             .see(DOCUMENT)
     }];
-    if !facts.holds_every_name {
-        let seen = format!("the database's encoding is {}, which lacks letters of users' names and groups", facts.encoding);
+    if let Some(encoding) = &facts.unfit_encoding {
+        let seen = format!("the database's encoding is {encoding}, which lacks letters of users' names and groups");
         findings.push(Finding::error("encoding", seen).advise("move it to a database of encoding UTF8").see(DOCUMENT));
     }
     findings.extend(migrations(facts));

@@ -7,10 +7,8 @@ use crate::clock::Timestamp;
 pub struct DatabaseFacts {
     /// `server_version`.
     pub version: String,
-    /// `server_encoding`.
-    pub encoding: String,
-    /// Whether that encoding can hold every name.
-    pub holds_every_name: bool,
+    /// `server_encoding`, if it cannot hold every name.
+    pub unfit_encoding: Option<String>,
     /// Whether it takes writes.
     pub is_writable: bool,
     /// Whether a pooler in transaction mode is in between.

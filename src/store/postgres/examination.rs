@@ -63,10 +63,10 @@ async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool)
     // A database that does not know these settings says nothing of itself.
     let may_lose = durability::read(connection).await.ok().and_then(|durability| durability::warning(&durability));
     let encoding: String = row.try_get("encoding")?;
+    let unfit_encoding = (!encoding::holds_every_name(&encoding)).then_some(encoding);
     Ok(DatabaseFacts {
         version: row.try_get("version")?,
-        holds_every_name: encoding::holds_every_name(&encoding),
-        encoding,
+        unfit_encoding,
         is_writable,
         is_pooled,
         pending_migrations,
