@@ -108,7 +108,7 @@ impl Provider {
         };
         let mut local = local;
         // The provider may have begun to sign otherwise since its metadata were read.
-        if let LocalVerdict(Err(VerifyError::Signature(JoseError::Algorithm(_)))) = &local
+        if let Err(VerifyError::Signature(JoseError::Algorithm(_))) = &local.checked
             && let Some(newer) = self.newer_metadata(&metadata).await
         {
             metadata = newer;

@@ -68,6 +68,7 @@ impl CallbackError {
             Self::Refused { code, .. } => REQUEST_IS_WRONG.contains(&code.as_str()),
             Self::Parameters(_)
             | Self::UnknownAttempt(_)
+            | Self::NoCookies
             | Self::ReturnedBefore
             | Self::Issuer
             | Self::Declined

@@ -121,13 +121,7 @@ impl Connection<'_> {
              AND NOT (attempt IS NOT NULL AND lease_until > {now} AND EXISTS (SELECT 1 FROM replicas \
              WHERE attempt_owner LIKE '%/' || name AND seen_at > {now} - $3 AND seen_at < {now} + $3))",
         );
-        let marked = self
-            .query(SQL)
-            .bind(&after)
-            .bind(&to)
-            .bind(millis(DEAD_AFTER))
-            .execute()
-            .await?;
+        let marked = self.query(SQL).bind(&after).bind(&to).bind(millis(DEAD_AFTER)).execute().await?;
         Ok((marked, last))
     }
 }
