@@ -8,6 +8,7 @@ mod file;
 mod hosts;
 mod providers;
 mod secrets;
+mod upstream_traps;
 
 use std::collections::BTreeMap;
 
