@@ -166,9 +166,13 @@ impl Routes {
         let leads_to_it = if texts.is_empty() {
             !has_script_or_plus(rest, limit) || leads_to_route_behind_prefix(rest)
         } else {
-            let behind = decoded_texts(rest).ok_or(NoRoute::Ambiguous)?;
-            texts.iter().all(|text| all_interpretations(text, limit, leads_to_route))
-                && behind.iter().map(String::as_str).chain([rest]).all(leads_to_route_behind_prefix)
+            // A prefix has nothing in it that is decoded or folded.
+            let behind = |text: &str| match text.strip_prefix(&route.prefix) {
+                Some(rest) => leads_to_route_behind_prefix(rest),
+                None => false,
+            };
+            let is_whole = |text: &str| route.prefix.is_empty() || all_interpretations(text, limit, leads_to_route);
+            texts.iter().all(|text| is_whole(text) && behind(text)) && leads_to_route_behind_prefix(rest)
         };
         if leads_to_it { Ok(route) } else { Err(NoRoute::Ambiguous) }
     }

@@ -53,11 +53,12 @@ pub fn all_interpretations(text: &str, limit: usize, mut holds: impl FnMut(&str)
 /// CGI does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
 pub fn all_interpretations_behind_prefix(text: &str, limit: usize, mut holds: impl FnMut(&str) -> bool) -> bool {
     let mut holds_of = |text: &str| {
-        all_interpretations(text, limit, &mut holds)
-            && beginnings(text).all(|path| {
-                without_script(path, limit).is_none_or(|rest| holds(&rest))
-                    && resolve_without_script(path, limit).is_none_or(|rest| holds(&rest))
-            })
+        beginnings(text).all(|path| {
+            holds(head(path, limit))
+                && holds(&resolve(path, limit))
+                && without_script(path, limit).is_none_or(|rest| holds(&rest))
+                && resolve_without_script(path, limit).is_none_or(|rest| holds(&rest))
+        })
     };
     if !text.contains('+') {
         return holds_of(text);
@@ -138,6 +139,8 @@ fn fold_to_ascii(text: &str) -> String {
             0..0x80 => out.push(letter),
             // In lower case it has a second dot for most, but not for all.
             0x130 => out.push('i'),
+            // What was no UTF-8.
+            0xFFFD => out.push(letter),
             0x2044 | 0x2215 | 0x29F8 => out.push('/'),
             0x2216 | 0x29F5 => out.push('\\'),
             // Where the forms of what ASCII has are.
@@ -166,10 +169,20 @@ fn is_blank(letter: char) -> bool {
 /// Whether a path has a control character, or a segment that means "here" or "above".
 fn has_forbidden_segments(path: &str) -> bool {
     path.bytes().any(|byte| byte.is_ascii_control())
-        || path
-            .split(['/', '\\', '?', '#'])
-            .filter_map(|segment| segment.split(';').next())
-            .any(|segment| matches!(segment.trim_matches(is_blank), "." | ".."))
+        || may_have_dot_segments(path)
+            && path
+                .split(['/', '\\', '?', '#'])
+                .filter_map(|segment| segment.split(';').next())
+                .any(|segment| matches!(segment.trim_matches(is_blank), "." | ".."))
+}
+
+/// Whether a dot stands where it could be one of a dot segment, as it does in few paths.
+fn may_have_dot_segments(path: &str) -> bool {
+    let may_be_next_to_it = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let bytes = path.as_bytes();
+    path.match_indices('.').any(|(at, _)| {
+        may_be_next_to_it(at.checked_sub(1).and_then(|before| bytes.get(before))) && may_be_next_to_it(bytes.get(at + 1))
+    })
 }
 
 /// Decodes percent-encoding once; a `%` without two digits stays as it is.
@@ -197,7 +210,7 @@ fn decode(path: &[u8]) -> Vec<u8> {
 /// The paths that some servers see in a text: whole or cut at what would begin a query or a fragment, with what begins like a host or
 /// without it.
 fn beginnings(text: &str) -> impl Iterator<Item = &str> {
-    let cut = text.split(['?', '#']).next().filter(|cut| cut.len() < text.len());
+    let cut = text.bytes().position(|byte| matches!(byte, b'?' | b'#')).and_then(|end| text.get(..end));
     [Some(text), cut, without_host(text), cut.and_then(without_host)].into_iter().flatten()
 }
 
