@@ -374,8 +374,7 @@ impl Engine {
         self.store.enqueue_event(Event::renewal(grant, self.clock.now(), outcome, reason));
     }
 
-    /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix that administrators
-    /// search for.
+    /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix.
     async fn record_expiry(&self, grant: &Grant) {
         // A machine whose clock is ahead must not end a grant that all others can use.
         if let Clock::System = self.clock
