@@ -383,6 +383,11 @@ impl Builder {
 
     /// Prepares the provider before the gateways see it.
     pub async fn start_with(self, prepare: impl FnOnce(&Idp)) -> World {
+        // Boxed, because each test's future would carry it.
+        Box::pin(self.start_all(prepare)).await
+    }
+
+    async fn start_all(self, prepare: impl FnOnce(&Idp)) -> World {
         let upstream = Upstream::start().await;
         // The line's address is the issuer, so that every call can be cut.
         let idp_line = FaultProxy::start().await;
