@@ -159,6 +159,7 @@ contract! {
             .await;
             (id, lost)
         };
+        crate::harness::eventually::eventually("its heartbeats are taken", async || store.knows_who_lives()).await;
         crate::harness::eventually::eventually("it is retried after", async || {
             let (id, lost) = expired().await;
             begin(&store, id, 0, LEASE, Some(lost)).await.is_some()
