@@ -18,7 +18,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub fn tcp_connector<R>(resolver: R, within: Duration) -> HttpConnector<R> {
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     // hyper-util divides this by the number of addresses. A quarter is left for the name before them and for TLS after them.
-    tcp.set_connect_timeout(Some(within * 3 / 4));
+    tcp.set_connect_timeout(Some(within / 4 * 3));
     tcp.enforce_http(false);
     tcp
 }

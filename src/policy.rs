@@ -24,7 +24,7 @@ pub use cors::{Allowed, Cors, CorsSettings, EXPOSED_OF_REFUSALS, RequestOrigin, 
 pub use cross_origin::{CrossOrigin, logged_origin};
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
-pub use foreign_addresses::ascii_domain;
+pub use foreign_addresses::{ascii_domain, written_domain};
 pub use origin_pattern::OriginPattern;
 pub use policies::{Policies, ProviderPolicy};
 pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
@@ -248,22 +248,14 @@ impl Policy {
     }
 
     /// Whether an address is allowed, or the part after its only `@` is an allowed domain. That is compared whole, or
-    /// `evil-example.com` would match. Apps get the address as it is written, so that the domain must stand there: no characters that the
-    /// parser leaves out or replaces.
+    /// `evil-example.com` would match.
     fn is_allowed_email(&self, email: &str) -> bool {
         if self.emails.allows(email) {
             return true;
         }
         match email.split_once('@') {
-            // What the parser would read as another domain is none: nobody has an address with a blank or an escape in it.
-            Some((user, domain))
-                if !user.is_empty() && !domain.contains(|one: char| "@%".contains(one) || one.is_whitespace()) =>
-            {
-                let written = domain.to_lowercase();
-                ascii_domain(domain).is_some_and(|domain| {
-                    self.email_domains.contains(&domain)
-                        && (written == domain || written == url::quirks::domain_to_unicode(&domain))
-                })
+            Some((user, domain)) if !user.is_empty() => {
+                written_domain(domain).is_some_and(|domain| self.email_domains.contains(&domain))
             }
             Some(_) | None => false,
         }

@@ -41,11 +41,13 @@ mod settings;
 mod slots;
 mod token_use;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;

@@ -1,5 +1,5 @@
-//! What the rows of grants do not tell. Grants that have ended for want of what the settings had, which their rows do not tell: those of a provider or a client that is not
-//! configured any more, and those whose refresh token is encrypted under a key that no replica has. And those that are not served
+//! What the rows of grants do not tell: that they have ended for want of what the settings had, as those of a provider or a client that is
+//! not configured any more, and those whose refresh token is encrypted under a key that no replica has; and that they are not served
 //! because the provider renews nothing.
 
 use std::{collections::BTreeMap, time::Duration};

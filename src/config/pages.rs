@@ -111,17 +111,23 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
         );
     }
     let icon = if given { None } else { reader.parsed(&ICON_URL, icon) };
+    let icon = icon.filter(|url: &Url| has_room(reader, &ICON_URL, url.as_str()));
     let directives = reader.list(&ADDITIONAL_CSP_POLICY);
     let accents = (accent(reader, &ACCENT_COLOR, CARD), accent(reader, &ACCENT_COLOR_DARK, DARK_CARD));
     let logo = reader.parsed(&LOGO_FILE, image).map(|logo| (format!("{prefix}/logo"), logo));
     let texts = reader.parsed(&PAGE_TEXTS, texts).unwrap_or_default();
+    let texts = texts.into_iter().map(|(of, text)| (of, shortened(reader, &PAGE_TEXTS, &text, MOST_OF_OWN_TEXT))).collect();
+    let name = reader.owned(&APPLICATION_NAME).map(|name| shortened(reader, &APPLICATION_NAME, &name, MOST_OF_BRAND));
+    let denied = reader.owned(&SIGNUPS_DISABLED_TEXT);
+    let denied = denied.map(|text| shortened(reader, &SIGNUPS_DISABLED_TEXT, &text, MOST_OF_OWN_TEXT));
+    let contact = reader.parsed(&SUPPORT_ADDRESS, contact).filter(|to| has_room(reader, &SUPPORT_ADDRESS, to.0.as_str()));
     let brand = Brand {
-        name: reader.parsed(&APPLICATION_NAME, |text| fits(text, MOST_OF_BRAND).map(|()| text.to_owned())),
+        name,
         sign_in_text: reader.owned(&SIGN_IN_TEXT),
         icon,
         logo,
-        denied_text: reader.parsed(&SIGNUPS_DISABLED_TEXT, |text| fits(text, MOST_OF_OWN_TEXT).map(|()| text.to_owned())),
-        contact: reader.parsed(&SUPPORT_ADDRESS, contact),
+        denied_text: denied,
+        contact,
         accents,
         texts,
         has_portal: reader.boolean(&PORTAL_ENABLE) == Some(true),
@@ -135,14 +141,35 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
 
 fn icon(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host());
-    let url = url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())?;
-    fits(url.as_str(), MOST_OF_BRAND).map(|()| url)
+    url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())
 }
 
-/// Checks that a text is no longer than so many bytes as HTML, or pages would be larger than they may be.
-fn fits(text: &str, most: usize) -> Result<(), String> {
+/// Whether pages have room for an address, or would be larger than they may be.
+fn has_room(reader: &mut Reader<'_>, setting: &Setting, address: &str) -> bool {
+    let length = escape(address).len();
+    if length > MOST_OF_BRAND {
+        reader.warn(setting, format!("is left out: it has {length} bytes as HTML, and may have {MOST_OF_BRAND}"));
+    }
+    length <= MOST_OF_BRAND
+}
+
+/// A text, cut to so many bytes as HTML, or pages would be larger than they may be.
+fn shortened(reader: &mut Reader<'_>, setting: &Setting, text: &str, most: usize) -> String {
     let length = escape(text).len();
-    if length <= most { Ok(()) } else { Err(format!("is too long: it has {length} bytes as HTML, and may have {most}")) }
+    if length <= most {
+        return text.to_owned();
+    }
+    reader.warn(setting, format!("has a text that is cut: it has {length} bytes as HTML, and may have {most}"));
+    cut(text, most)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut length = '…'.len_utf8();
+    let fits = |letter: &char| {
+        length += escape(&letter.to_string()).len();
+        length <= most
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// The image in a file.
@@ -175,8 +202,7 @@ fn contact(text: &str) -> Result<Contact, String> {
             Url::parse(&format!("mailto:{text}")).ok().filter(|_| is_address)
         }
     };
-    let url = url.ok_or_else(|| "must be an e-mail address or an https URL".to_owned())?;
-    fits(url.as_str(), MOST_OF_BRAND).map(|()| Contact(url))
+    url.map(Contact).ok_or_else(|| "must be an e-mail address or an https URL".to_owned())
 }
 
 fn texts(text: &str) -> Result<HashMap<(Language, Message), String>, String> {
@@ -192,7 +218,6 @@ fn texts(text: &str) -> Result<HashMap<(Language, Message), String>, String> {
         if text.trim().is_empty() {
             return Err(format!("has an empty text: {name}"));
         }
-        fits(&text, MOST_OF_OWN_TEXT).map_err(|why| format!("has a text that {why}: {name}"))?;
         Ok(((language, message), text))
     };
     values::map(text)?.into_iter().map(own).collect()
@@ -219,13 +244,11 @@ mod tests {
 
     #[test]
     fn what_every_page_bears_is_no_longer_than_a_page_can_bear() {
-        let long = format!("https://help.example.com/{}", "x".repeat(MOST_OF_BRAND));
-        assert!(contact(&long).is_err() && icon(&long).is_err());
-        assert_eq!(fits(&"&".repeat(MOST_OF_BRAND / 5), MOST_OF_BRAND), Ok(()), "five bytes each");
-        assert!(fits(&"&".repeat(MOST_OF_BRAND / 5 + 1), MOST_OF_BRAND).is_err());
-        let (fit, unfit) = ("x".repeat(MOST_OF_OWN_TEXT), "x".repeat(MOST_OF_OWN_TEXT + 1));
-        assert!(texts(&format!(r#"{{"de.not_found": "{fit}"}}"#)).is_ok());
-        for text in [&unfit, "", " "] {
+        for text in ["x".repeat(MOST_OF_BRAND + 1), "&".repeat(MOST_OF_BRAND), "ü".repeat(MOST_OF_BRAND)] {
+            let cut = cut(&text, MOST_OF_BRAND);
+            assert!(escape(&cut).len() <= MOST_OF_BRAND && escape(&cut).len() > MOST_OF_BRAND - 8 && cut.ends_with('…'), "{cut}");
+        }
+        for text in ["", " "] {
             assert!(texts(&format!(r#"{{"de.not_found": "{text}"}}"#)).is_err(), "{text}");
         }
     }

@@ -18,7 +18,8 @@ use crate::{
     routing::{Route, Routes},
 };
 
-/// Refuses upstreams that are Evergate itself: each request would come again and again, until nothing is left to make it with.
+/// Warns of upstreams that are Evergate itself: each request would come again and again, until nothing is left to make it with. What is
+/// set may not be where Evergate listens, as with sockets of systemd.
 pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
     let own = own_addresses(reader);
     for (at, (target, _)) in targets.iter().enumerate() {
@@ -28,10 +29,10 @@ pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
             Some(_) => continue,
             None => reader.name(&UPSTREAM_URL),
         };
-        for (setting, own) in &own {
+        for (setting, own) in own.iter().filter(|(setting, _)| setting.name != telemetry::PROMETHEUS_ADDRESS.name) {
             if let Some(upstream) = target.upstreams.iter().find(|upstream| leads_to(upstream, *own)) {
                 let message = format!("is {upstream}, at which Evergate itself listens ({})", reader.name(setting));
-                reader.problems.add(key.clone(), message);
+                reader.warnings.push(Problem { key: key.clone(), message });
             }
         }
     }
@@ -71,7 +72,8 @@ fn leads_to(upstream: &Address, own: SocketAddr) -> bool {
     let is_own_loopback = own_ip.is_loopback() || own_ip.is_unspecified();
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let is_here = match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
-        Ok(address) if address.is_loopback() && own_ip.is_unspecified() => true,
+        // A socket for all of IPv4 takes nothing of IPv6.
+        Ok(address) if address.is_loopback() && own_ip.is_unspecified() => own.is_ipv6() || address.is_ipv4(),
         Ok(address) if address.is_unspecified() => is_own_loopback,
         Ok(address) => address == own_ip,
         Err(_) => host.eq_ignore_ascii_case("localhost") && is_own_loopback,
@@ -116,6 +118,7 @@ mod tests {
             ("http://127.0.0.1:3000", "0.0.0.0:3000", true),
             ("http://[::1]:3000", "[::]:3000", true),
             ("http://127.0.0.1:3000", "[::]:3000", true),
+            ("http://[::1]:3000", "0.0.0.0:3000", false),
             ("http://0.0.0.0:3000", "127.0.0.1:3000", true),
             ("http://10.0.0.5", "10.0.0.5:80", true),
             ("https://127.0.0.1", "0.0.0.0:443", true),

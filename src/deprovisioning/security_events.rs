@@ -117,7 +117,7 @@ impl Deprovisioning {
             for extent in extents {
                 // Each is an order of its own: what one has recorded must not pass for the other's repetition.
                 let kind = if matches!(extent, EndExtent::Logout { .. }) { " session" } else { "" };
-                let order = (format!("{order}{kind}"), now.plus(REMEMBERED));
+                let order = (format!("{order}{kind}"), now.max(token.issued_at).plus(REMEMBERED));
                 let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
                 sessions += self.sign_out.count_known(&end).await;
                 done = done.and(self.sign_out.end_user(end).await);

@@ -5,7 +5,7 @@ mod changes;
 mod restrictions;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header, request};
 
 use crate::{
     exchange::{Exchange, Original},
@@ -53,15 +53,16 @@ impl Form {
         }
     }
 
-    /// What the query of `asked` demands of the user besides. Where it is the client's query, nothing.
+    /// What the query of `asked` demands of the user besides. Where it is always the client's query, nothing. An ingress that passes on the
+    /// query of the `original` request may have demands in it, and the app's parameters too.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn restrictions(self, asked: &request::Parts) -> Result<Restrictions, &'static str> {
+    pub fn restrictions(self, asked: &request::Parts, original: &Uri) -> Result<Restrictions, &'static str> {
         match self {
             Self::ExtAuthz => Ok(Restrictions::default()),
             Self::AuthRequest | Self::ForwardAuth | Self::Refused => {
-                Restrictions::of_query(asked.uri.query().unwrap_or_default())
+                Restrictions::of_query(asked.uri.query().unwrap_or_default(), asked.uri.query() == original.query())
             }
         }
     }

@@ -41,60 +41,49 @@ impl Http1Client {
         head_timeout: Option<Duration>,
         interim: InterimHandler<'_>,
     ) -> Result<Reply, Undelivered> {
-        let is_repeated = outgoing.is_repeated;
+        let mut is_repeated = outgoing.is_repeated;
         let on_close = if outgoing.may_be_repeated() { OnClose::Repeat } else { OnClose::Lose };
         let mut writer = RequestWriter::new(outgoing);
-        // What is repeated goes over a new connection: another idle one may be as dead as the first.
-        while !is_repeated && let Some(connection) = self.idle.checkout(on_close) {
+        loop {
+            // What is repeated goes over a new connection: another idle one may be as dead as the first.
+            let idle = if is_repeated { None } else { self.idle.checkout(on_close) };
+            let (connection, was_idle) = match idle {
+                Some(connection) => (connection, true),
+                // Boxed, as what few requests need: all of them carry the rest.
+                None => match Box::pin(self.open((!is_repeated).then_some(on_close))).await {
+                    Ok(opened) => opened,
+                    Err(error) => return Err(unreachable(writer, error)),
+                },
+            };
             match send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await {
                 // The connection was just being closed.
-                Err(SendError::Unsent(unsent, _)) => {
+                Err(SendError::Unsent(unsent, _)) if was_idle => {
                     self.idle.note_early_close();
                     writer = unsent;
                 }
-                Err(SendError::Unanswered(unanswered, error)) => {
+                Err(SendError::Unanswered(unanswered, error)) if was_idle => {
                     self.idle.note_early_close();
                     let Some(repeated) = unanswered.into_request().and_then(Outgoing::repeat) else {
                         return Err(ForwardError::Broken(error.into()).into());
                     };
                     tracing::debug!(%error, "idle connection ended without a response; the request is sent once more");
-                    writer = RequestWriter::new(repeated);
-                    break;
+                    (writer, is_repeated) = (RequestWriter::new(repeated), true);
                 }
                 result => return reply(result),
             }
         }
-        // Boxed, as what few requests need: all of them carry the rest.
-        let instead = (!is_repeated).then_some(on_close);
-        Box::pin(self.send_on_new_connection(writer, head_timeout, interim, instead)).await
     }
 
-    /// Sends a request on a new connection, or `instead` on one that becomes idle while no other may be open. One that takes nothing says
-    /// that there is no upstream.
-    async fn send_on_new_connection(
-        &self,
-        writer: RequestWriter<Outgoing>,
-        head_timeout: Option<Duration>,
-        interim: InterimHandler<'_>,
-        instead: Option<OnClose>,
-    ) -> Result<Reply, Undelivered> {
-        let connection = match self.open(instead).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(unreachable(writer, error)),
-        };
-        reply(send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await)
-    }
-}
-
-impl Http1Client {
-    async fn open(&self, instead: Option<OnClose>) -> Result<Box<Connection>, BoxError> {
+    /// A new connection, or `instead` one that becomes idle while no other may be open; and whether it was idle. One that takes nothing
+    /// says that there is no upstream.
+    async fn open(&self, instead: Option<OnClose>) -> Result<(Box<Connection>, bool), BoxError> {
         let slot = tokio::select! {
             biased;
             slot = self.connector.slot() => slot?,
-            idle = self.becomes_idle(instead) => return Ok(idle),
+            idle = self.becomes_idle(instead) => return Ok((idle, true)),
         };
         let transport = self.connector.connect_in_slot().await?;
-        Ok(Box::new(Connection::holding(transport, Box::new(slot))))
+        Ok((Box::new(Connection::holding(transport, Box::new(slot))), false))
     }
 
     /// Waits for a connection to become idle.

@@ -1,7 +1,7 @@
 //! Judges requests that do not come here but to an ingress, which asks about each (forward authentication). The request that is
 //! asked about is rebuilt, read and judged as one that came here; only its forwarding is the ingress's.
 
-use http::{Response, request};
+use http::{Response, Uri, request};
 
 use super::{
     Answered, Caller, Gateway, Judged,
@@ -47,9 +47,9 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    fn restrictions(self) -> Result<Restrictions, &'static str> {
+    fn restrictions(self, original: &Uri) -> Result<Restrictions, &'static str> {
         match self {
-            Self::ByHttp(form, asked) => form.restrictions(asked),
+            Self::ByHttp(form, asked) => form.restrictions(asked, original),
             Self::ByGrpc(asked) => Restrictions::of_context(&asked.context),
         }
     }
@@ -145,7 +145,7 @@ impl Gateway {
                  site, or by that of CODER_OIDC_REDIRECT_URL",
             ));
         }
-        let restrictions = question.asked.restrictions().map_err(Refusal::BadRequest)?;
+        let restrictions = question.asked.restrictions(&original.head.uri).map_err(Refusal::BadRequest)?;
         let route = match destination::find(settings, exchange, &original.head)? {
             Destination::Route(route) if original.has_path => Some(route),
             Destination::Route(_) => settings.routes.only(exchange.site.authority()),

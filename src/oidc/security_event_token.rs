@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 
 use super::{
-    END_LEEWAY, EventError, LEEWAY, Provider, Providers,
+    EventError, LEEWAY, Provider, Providers,
     id_token::{VerifyError, audiences, time},
 };
 use crate::{
@@ -82,7 +82,8 @@ pub enum SecurityEventRefusal {
 
 /// The type that makes it no other token of the provider's (RFC 8417 section 2.3), which Shared Signals require.
 const TYPE: &str = "secevent+jwt";
-/// How far ahead of this machine's clock a security event may be to be taken when it comes again: it is no clock that is further ahead.
+/// How far ahead of this machine's clock a security event may be: transmitters do not send again what is refused, and it is no clock that
+/// is further ahead.
 const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// A token that repeats one of these claims is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 7] = ["iss", "aud", "iat", "exp", "jti", "events", "sub_id"];
@@ -110,10 +111,6 @@ impl Providers {
         }
         let now = first.clock.now();
         let event = validate(&parsed, now).map_err(SecurityEventRefusal::Malformed)?;
-        if event.issued_at > now.plus(END_LEEWAY) {
-            // The transmitter would not send it again if it were refused.
-            return Err(SecurityEventRefusal::Unavailable("by this machine's clock, it was issued in the future".to_owned()));
-        }
         let audiences = audiences(claims);
         concerned.retain(|provider| audiences.iter().any(|audience| provider.is_event_audience(audience, delivery)));
         let verifier = concerned.first().ok_or(SecurityEventRefusal::Audience)?;

@@ -15,6 +15,17 @@ pub fn ascii_domain(domain: &str) -> Option<String> {
     }
 }
 
+/// The domain of an address in its one form, if it is written so that no character is left out or replaced on the way to that: apps get
+/// the address as it is written. What the parser would read as another domain is none: nobody has an address with a blank or an escape
+/// in it.
+pub fn written_domain(domain: &str) -> Option<String> {
+    if domain.contains(|one: char| "@%".contains(one) || one.is_whitespace()) {
+        return None;
+    }
+    let written = domain.trim_end_matches('.').to_lowercase();
+    ascii_domain(domain).filter(|domain| written == *domain || written == url::quirks::domain_to_unicode(domain))
+}
+
 /// Whether anything that an app may know this user by reads as an address at one of `domains`, which are in their one form.
 pub(super) fn is_known_by_address_at(domains: &[String], identity: &Identity) -> bool {
     if domains.is_empty() {

@@ -236,9 +236,10 @@ impl Engine {
         {
             return Ok(Some(outcome));
         }
-        if begun.elapsed() > token_use.latest() {
+        let may_be_another_s = token_use.follows().is_some() && self.store.database_clock_jumped_within(lease);
+        if begun.elapsed() > token_use.latest() || may_be_another_s {
             // This process was suspended, or the store was slow: other replicas may consider it dead and its intent expired, or the reuse
-            // interval is nearly over.
+            // interval is nearly over. Or the lease that it follows has not expired, but the database's clock has jumped.
             self.breaker.withdraw();
             self.pending.save_with_retry(id, attempt, Write::Release(None, None)).await?;
             return Ok(Some(Outcome::Unavailable(RECHECK)));

@@ -26,7 +26,10 @@ use crate::{
 const UNVERIFIED_RETRY: Duration = Duration::from_secs(60);
 
 /// How long the rest of a token refresh (newer keys, user info, groups) is waited for before its tokens are marked as unverified.
-const VERIFYING: Duration = Duration::from_secs(1);
+const VERIFYING: Duration = Duration::from_secs(5);
+
+/// How often the history is read, which is written with a delay, for who ended a grant.
+const HISTORY_LOOKS: u32 = 5;
 
 /// How long a login is waited for that may have ended a refused grant.
 const SAVING_A_LOGIN: Duration = Duration::from_secs(2);
@@ -95,8 +98,7 @@ impl Engine {
                 // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
                 Outcome::Gone => {
                     self.record_outcome(grant, "ok", "logged_out_meanwhile");
-                    let end = if self.end_was_requested(grant).await { TokenEnd::Requested } else { TokenEnd::Unrequested };
-                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile", end).await;
+                    self.revoke_of_deleted(grant, response.refresh_token.clone());
                 }
                 Outcome::Ended(_) => {
                     self.record_outcome(grant, "ok", "logged_out_meanwhile");
@@ -302,14 +304,25 @@ impl Engine {
         matches!(self.store.has_sessions(grant.id).await, Ok(false))
     }
 
+    /// Revokes the new token of a grant that is gone, for which neither a request nor another token call waits.
+    fn revoke_of_deleted(self: &Arc<Self>, grant: &Grant, refresh_token: Option<Secret>) {
+        let (engine, grant) = (Arc::clone(self), grant.clone());
+        self.tasks.spawn(async move {
+            let end = if engine.end_was_requested(&grant).await { TokenEnd::Requested } else { TokenEnd::Unrequested };
+            engine.revoke(&grant, refresh_token.as_ref(), "logged_out_meanwhile", end).await;
+        });
+    }
+
     /// Whether somebody asked for the end of a grant that is gone. If the store cannot be read, or nothing is found soon, nobody did.
     async fn end_was_requested(&self, grant: &Grant) -> bool {
-        if matches!(self.store.end_was_requested(grant.id).await, Ok(true)) {
-            return true;
+        for _ in 0..HISTORY_LOOKS {
+            if matches!(self.store.end_was_requested(grant.id).await, Ok(true)) {
+                return true;
+            }
+            // The old token may have been revoked a moment ago, which the history is about to tell.
+            tokio::time::sleep(Store::HISTORY_DELAY).await;
         }
-        // The old token may have been revoked a moment ago, which the history is about to tell.
-        tokio::time::sleep(Store::HISTORY_DELAY).await;
-        matches!(self.store.end_was_requested(grant.id).await, Ok(true))
+        false
     }
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str, end: TokenEnd) {

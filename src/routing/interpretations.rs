@@ -19,7 +19,13 @@ const MAX_ESCAPED: usize = 4096;
 pub fn decoded_texts(path: &str) -> Option<Vec<String>> {
     let may_differ = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || byte.is_ascii_uppercase() || !byte.is_ascii_graphic();
     let is_plain = !path.as_bytes().iter().any(may_differ);
-    if is_plain && !path.contains("//") && !path.contains("/.") && !path.contains("./") && !path.ends_with('.') {
+    if is_plain
+        && !path.contains("::$")
+        && !path.contains("//")
+        && !path.contains("/.")
+        && !path.contains("./")
+        && !path.ends_with('.')
+    {
         return Some(Vec::new());
     }
     if path.contains('\\') || !has_valid_escapes(path) || path.len() > MAX_ESCAPED && path.contains('%') {
@@ -214,9 +220,9 @@ fn beginnings(text: &str) -> impl Iterator<Item = &str> {
     [Some(text), cut, without_host(text), cut.and_then(without_host)].into_iter().flatten()
 }
 
-/// So many bytes of it, or a few less.
+/// So many bytes of it, or a few more: a letter that is cut off would make another path of it.
 fn head(path: &str, limit: usize) -> &str {
-    path.get(..path.floor_char_boundary(limit)).unwrap_or(path)
+    path.get(..path.ceil_char_boundary(limit)).unwrap_or(path)
 }
 
 /// The path behind what is a host in a reference that begins with two slashes (RFC 3986 section 4.2). Some take any number of

@@ -185,6 +185,8 @@ fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
         "/public/%e2%93%90dmin",
         "/public/%e0%80%ae%e0%80%ae/secret",
         "/public/admin::$DATA",
+        "/public/admin::$data",
+        "/public/admin::$index_allocation/x",
         "/public/admin::%24INDEX_ALLOCATION/x",
         "/public/x.cfm/admin",
         "/public/x.php5/admin",

@@ -1,8 +1,8 @@
 //! How many connections may be open at the same time, and which of them make room.
 //!
 //! Whoever holds connections and sends nothing would lock everybody out. When all slots are taken, the next connection takes that of one
-//! on which nothing is in progress: first of one on which no request ever came, then of the one whose last request is longest ago, as
-//! nginx does. No request, tunnel or response is ever cut for it.
+//! on which nothing is in progress, as nginx does: of the one whose last request is longest ago, or, where many have never sent a request, of
+//! the oldest of those. No request, tunnel or response is ever cut for it.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::activity::ConnectionActivity;
@@ -24,6 +24,7 @@ use crate::{connection_slot::ConnectionSlot, lock::Mutex};
 
 /// Connections that may be open at the same time, at one listener or several.
 pub struct ConnectionSlots {
+    max: usize,
     free: Arc<Semaphore>,
     open: Mutex<HashMap<u64, Arc<OpenConnection>>>,
     accepted: AtomicU64,
@@ -32,6 +33,7 @@ pub struct ConnectionSlots {
 /// A connection that is served.
 #[derive(Debug)]
 pub(super) struct OpenConnection {
+    opened: Instant,
     activity: Arc<ConnectionActivity>,
     slot: ConnectionSlot,
     evicted: Notify,
@@ -47,11 +49,13 @@ pub(super) struct Registered {
 
 /// One that was to make room and did not, because a request came in that moment, leaves it to another after this time.
 const EVICTION_TIME: Duration = Duration::from_millis(50);
+/// One in so many slots may be held by connections without a request before those make room first.
+const MANY_SILENT: usize = 8;
 
 impl ConnectionSlots {
     /// So many.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { free: Arc::new(Semaphore::new(max)), open: Mutex::default(), accepted: AtomicU64::new(0) })
+        Arc::new(Self { max, free: Arc::new(Semaphore::new(max)), open: Mutex::default(), accepted: AtomicU64::new(0) })
     }
 
     /// Takes a slot, for which a connection makes room if it must. `None` if there are no slots any more, which is never the case.
@@ -68,9 +72,10 @@ impl ConnectionSlots {
     }
 
     /// Registers a connection that is served.
+    #[expect(clippy::disallowed_methods, reason = "how long a connection has been idle has nothing to do with tokens' times")]
     pub(super) fn register(self: &Arc<Self>, activity: Arc<ConnectionActivity>, slot: ConnectionSlot) -> Registered {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(OpenConnection { activity, slot, evicted: Notify::new() });
+        let connection = Arc::new(OpenConnection { opened: Instant::now(), activity, slot, evicted: Notify::new() });
         self.open.lock().insert(number, Arc::clone(&connection));
         Registered { slots: Arc::clone(self), number, connection }
     }
@@ -78,12 +83,15 @@ impl ConnectionSlots {
     /// Has the connection end that is needed least, if any is not in use.
     fn evict(&self) {
         let open = self.open.lock();
-        let idle = open.iter().filter(|(_, connection)| connection.is_idle());
+        let idle = || open.iter().filter(|(_, connection)| connection.is_idle());
+        let silent = idle().filter(|(_, connection)| !connection.activity.has_begun()).count();
+        // A few are newcomers, which are about to send their first request.
+        let are_silent_first = silent > self.max / MANY_SILENT;
         let key = |number: u64, connection: &OpenConnection| {
             let activity = &connection.activity;
-            (activity.has_begun(), activity.idle_since(), number)
+            (activity.has_begun() == are_silent_first, activity.idle_since().unwrap_or(connection.opened), number)
         };
-        if let Some((_, least)) = idle.min_by_key(|(number, connection)| key(**number, connection)) {
+        if let Some((_, least)) = idle().min_by_key(|(number, connection)| key(**number, connection)) {
             least.evicted.notify_one();
         }
     }

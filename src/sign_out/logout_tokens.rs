@@ -3,7 +3,8 @@
 use super::SignOut;
 use crate::{
     client_registration::ClientRegistration,
-    oidc::{LogoutToken, Provider, ProviderError},
+    jose::JoseError,
+    oidc::{LogoutToken, Provider, ProviderError, VerifyError},
     secret::Secret,
     store::{SessionFilter, StoreError},
 };
@@ -14,10 +15,13 @@ impl SignOut {
     /// # Errors
     /// [`ProviderError::LogoutToken`]: the token is not acceptable. Any other: it could not be verified now.
     pub async fn verify_logout_token(&self, provider: &Provider, token: &str) -> Result<LogoutToken, ProviderError> {
-        if provider.has_seen_a_signature() {
-            return provider.verify_logout_token(token, None).await;
+        let by_metadata = provider.verify_logout_token(token, None).await;
+        let is_of_another_algorithm =
+            matches!(by_metadata, Err(ProviderError::LogoutToken(VerifyError::Signature(JoseError::Algorithm(_)))));
+        if provider.has_seen_a_signature() || !is_of_another_algorithm {
+            return by_metadata;
         }
-        // A replica that has just started has seen none, and what it would believe or refuse by the metadata alone others would not.
+        // A replica that has just started has seen none, and would refuse by the metadata alone what others believe.
         let stored = self.id_token_of(&provider.read_logout_token(token)?).await;
         let verified = provider.verify_logout_token(token, stored.as_ref().ok().and_then(Option::as_ref)).await;
         match (verified, stored) {

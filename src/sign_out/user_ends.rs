@@ -247,7 +247,7 @@ fn names(end: &UserEnd, registrations: &Registrations, session: &Session, grant:
         EndExtent::Logout { subject, provider_session } => {
             let is_users = |subject: &String| grant.is_some_and(|grant| grant.identity.subject == *subject);
             // As the store finds them: of a user's sessions also one that does not say of which one at the provider it came.
-            let is_unsaid = subject.is_some() && session.provider_session.is_none();
+            let is_unsaid = subject.is_some() && session.token.is_none() && session.provider_session.is_none();
             subject.as_ref().is_none_or(is_users)
                 && provider_session.as_deref().is_none_or(|sid| is_unsaid || session.provider_session.as_deref() == Some(sid))
         }

@@ -5,11 +5,14 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Kind, World,
-    eventually::eventually,
-    idp::{Endpoint, Misbehaviour, Signer, user},
-    visitor::{Reply, path_of},
+use crate::{
+    harness::{
+        Kind, World,
+        eventually::eventually,
+        idp::{Endpoint, Misbehaviour, Signer, user},
+        visitor::{Reply, path_of},
+    },
+    personal_tokens,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -245,11 +248,12 @@ async fn a_logout_token_that_is_signed_with_the_shared_secret_is_believed_after_
 #[tokio::test]
 async fn a_session_that_does_not_say_of_which_one_at_the_provider_it_came_ends_with_any_of_its_user_s() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let world = World::build().on(kind).start().await;
+        let world = personal_tokens::world().on(kind).start().await;
         world.idp.log_in_as(user("bob"));
         let bob = world.signed_in().await;
         world.idp.log_in_as(user("ann"));
         let unsaid = world.signed_in().await;
+        let kept = personal_tokens::token(&unsaid, "name=git").await;
         world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
         let other = world.signed_in().await;
         // One under way, which does not say it either.
@@ -261,6 +265,7 @@ async fn a_session_that_does_not_say_of_which_one_at_the_provider_it_came_ends_w
         assert_eq!(unsaid.fetch("/").await.status, StatusCode::UNAUTHORIZED);
         assert!(other.get("/").await.is_upstreams(), "it came of another one");
         assert!(bob.get("/").await.is_upstreams(), "it is another user's");
+        assert!(personal_tokens::call(&bob, "/git", &kept).await.is_upstreams(), "it is of no browser");
         world.clock.advance(Duration::from_secs(20));
         let again = late.get(&path_of(&callback)).await.location();
         assert!(again.as_str().starts_with(world.idp.issuer()), "it is for the provider to say who is there now: {again}");

@@ -27,7 +27,7 @@ async fn few_descriptors() -> (World, Process) {
     let world = World::build()
         .in_real_time()
         .replicas(0)
-        .set("upstream_connect_timeout", "1s")
+        .set("upstream_connect_timeout", "5s")
         .routes(move |_| format!("[[route]]\npath = \"/silent\"\nrule = \"public\"\nupstream = \"http://{silent}\"\n"))
         .start()
         .await;

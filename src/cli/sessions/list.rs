@@ -62,6 +62,7 @@ fn filter(arguments: &ArgMatches) -> Filter {
         ..Filter::default()
     }
 }
+
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     let day = format!("{text}T00:00:00Z");
     let parsed = [text, &day].into_iter().find_map(|text| chrono::DateTime::parse_from_rfc3339(text).ok());

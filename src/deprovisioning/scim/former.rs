@@ -1,4 +1,4 @@
-//! The names that a user has given up while active. A session from before has one of them still when the directory deactivates the user,
+//! The names that a user has given up. A session from before has one of them still when the directory deactivates the user,
 //! until a token refresh brings it the new one.
 //!
 //! They lock nobody out: whoever gets such a name afterwards may log in by it.

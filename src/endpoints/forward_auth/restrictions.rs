@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use crate::{
     identity::Identity,
-    policy::{Denied, ascii_domain},
+    policy::{Denied, ascii_domain, written_domain},
 };
 
 /// Lists of which each that is given must name the user. One that is given and names nobody admits nobody.
@@ -21,17 +21,21 @@ pub struct Restrictions {
     email_domains: Option<Vec<String>>,
 }
 
+/// The parameters that are known.
+const KNOWN: [&str; 3] = ["allowed_groups", "allowed_emails", "allowed_email_domains"];
 /// A parameter that looks like a restriction and is none would be one that admits everybody.
 const UNKNOWN: &str =
     "a parameter that begins with \"allow\" is none of allowed_groups, allowed_emails and allowed_email_domains, in lower case";
 
 impl Restrictions {
-    /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list.
+    /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list. `is_clients`: the ingress has passed
+    /// on the query of the client, whose parameters are the app's.
     ///
     /// # Errors
     /// A parameter is not known and looks like a restriction.
-    pub fn of_query(query: &str) -> Result<Self, &'static str> {
-        Self::of(form_urlencoded::parse(query.as_bytes()))
+    pub fn of_query(query: &str, is_clients: bool) -> Result<Self, &'static str> {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Self::of(pairs.filter(|(name, _)| !is_clients || !looks_like_restriction(name) || KNOWN.contains(&&**name)))
     }
 
     /// Reads the pairs that Envoy's configuration says of a route (`context_extensions`).
@@ -79,11 +83,8 @@ impl Restrictions {
         if !self.emails.as_ref().is_none_or(|emails| emails.iter().any(|allowed| allowed.eq_ignore_ascii_case(email))) {
             return Err(Denied::EmailDomain);
         }
-        let domain = match email.split_once('@') {
-            Some((user, domain)) if !user.is_empty() && !domain.contains('@') => domain,
-            Some(_) | None => "",
-        };
-        let domain = ascii_domain(domain).unwrap_or_else(|| domain.to_owned());
+        let domain = email.split_once('@').filter(|(user, _)| !user.is_empty());
+        let domain = domain.and_then(|(_, domain)| written_domain(domain)).unwrap_or_default();
         let is_allowed = |domains: &Vec<String>| domains.iter().any(|allowed| covers(allowed, &domain));
         if self.email_domains.as_ref().is_none_or(is_allowed) { Ok(()) } else { Err(Denied::EmailDomain) }
     }
@@ -121,7 +122,7 @@ mod tests {
     fn admits(query: &str, email: &str, groups: &[&str]) -> bool {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let email = Some(email.to_owned()).filter(|email| !email.is_empty());
-        Restrictions::of_query(query).unwrap().admit(&Identity { email, groups, ..Identity::default() }).is_ok()
+        Restrictions::of_query(query, false).unwrap().admit(&Identity { email, groups, ..Identity::default() }).is_ok()
     }
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
             assert!(!ann(query), "{query}");
         }
         let of_route: [(&[u8], &[u8]); 2] = [(b"allowed_groups", b"b, c"), (b"other", b"x")];
-        assert_eq!(Restrictions::of_context(&of_route), Restrictions::of_query("allowed_groups=b,c"));
+        assert_eq!(Restrictions::of_context(&of_route), Restrictions::of_query("allowed_groups=b,c", false));
         assert!(!admits("allowed_emails=,", "", &[]) && !admits("allowed_email_domains=,", "", &[]));
     }
 
@@ -168,13 +169,13 @@ mod tests {
             "allow_groups=a",
             "x&%20allowed_groups=a",
         ] {
-            assert_eq!(Restrictions::of_query(query), Err(UNKNOWN), "{query}");
+            assert_eq!(Restrictions::of_query(query, false), Err(UNKNOWN), "{query}");
         }
         assert_eq!(Restrictions::of_context(&[(b"allowedGroups", b"a")]), Err(UNKNOWN));
         for (query, are_given) in
             [("", false), ("rd=/x&groups=a&all", false), ("allowed_emails=", true), ("allowed_groups=a", true)]
         {
-            assert_eq!(Restrictions::of_query(query).map(|read| read.are_given()), Ok(are_given), "{query}");
+            assert_eq!(Restrictions::of_query(query, false).map(|read| read.are_given()), Ok(are_given), "{query}");
         }
     }
 

@@ -169,3 +169,10 @@ fn a_long_path_is_not_decoded() {
         assert!(decoded_texts(&long(piece, 60_000)).is_some_and(|texts| texts.len() <= 1), "{piece} is decoded once");
     }
 }
+
+#[test]
+fn no_letter_is_cut_in_two_for_a_prefix_that_ends_before_it() {
+    for (limit, head_of) in [(2, "/b"), (3, "/b\u{fc}"), (4, "/b\u{fc}"), (5, "/b\u{fc}c"), (99, "/b\u{fc}cher")] {
+        assert_eq!(head("/b\u{fc}cher", limit), head_of, "{limit}");
+    }
+}

@@ -96,6 +96,25 @@ async fn connections_on_which_nothing_is_in_progress_make_room_for_others_silent
 }
 
 #[tokio::test]
+async fn whoever_has_just_connected_is_left_to_send_a_first_request() {
+    let (address, _stop) = listen(16).await;
+    let mut used = Vec::new();
+    for _ in 0..16 {
+        let mut stream = ask(address, "/").await;
+        assert!(is_served(&mut stream).await);
+        used.push(stream);
+    }
+    let mut newcomer = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        let mut other = ask(address, "/").await;
+        assert!(is_served(&mut other).await);
+        used.push(other);
+    }
+    newcomer.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(is_served(&mut newcomer).await);
+}
+
+#[tokio::test]
 async fn no_request_is_cut_for_another_connection() {
     let (address, _stop) = listen(2).await;
     let mut slow = [ask(address, "/3").await, ask(address, "/3").await];

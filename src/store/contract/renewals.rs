@@ -37,8 +37,9 @@ enum Saving {
 impl Store {
     /// Writes the intent to present a grant's refresh token, and reads the refresh token.
     ///
-    /// `None`: another attempt holds the intent or has made a pause, or the grant was renewed, ended or deleted, or tokens are held back
-    /// ([`Store::holds_tokens_back`]), or the database's clock makes a lease look expired; from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
+    /// `None`: another attempt holds the intent or has made a pause, or the grant was renewed, ended or deleted, or the database's clock
+    /// makes a lease look expired, or tokens are held back ([`Store::holds_tokens_back`]), from now on if the database turns out to have
+    /// gone back in time. Calling this again for the same attempt does no harm.
     ///
     /// # Errors
     /// [`StoreError::Sealed`]: the intent is written, and the token cannot be opened. Otherwise the intent may have been written, unless
@@ -215,7 +216,9 @@ impl Store {
         let own = self.last_beat();
         let ended =
             self.call(Operation::AbandonAttempt, |connection| Box::pin(connection.abandon_attempt(id, attempt, own))).await?;
-        self.announce(Change::Grant(id));
+        if ended {
+            self.announce(Change::Grant(id));
+        }
         Ok(ended)
     }
 

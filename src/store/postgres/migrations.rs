@@ -60,6 +60,11 @@ fn all() -> impl IntoIterator<Item = Migration> {
     }
 }
 
+/// How many there are.
+pub(super) fn count() -> usize {
+    all().into_iter().count()
+}
+
 /// The statements of all migrations.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = String> {

@@ -143,7 +143,7 @@ impl Connection<'_> {
         refused: Option<&str>,
     ) -> Result<(), StoreError> {
         self.query(
-            "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN $5 END, \
+            "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN CASE WHEN presented_at = 0 THEN id ELSE $5 END END, \
              lease_until = CASE WHEN presented > 1 THEN 0 END, \
              attempt_owner = NULL, presented = presented - 1, retry_at = $3, refused_code = $4 \
              WHERE id = $1 AND attempt = $2",
@@ -152,7 +152,8 @@ impl Connection<'_> {
         .bind(&attempt.0[..])
         .bind(retry_at.map(|at| at.0))
         .bind(refused)
-        // A token that was presented before this attempt is still of unknown fate, under an id that no other write has.
+        // A token that was presented before this attempt is still of unknown fate, under an id that no other write has; or under that of a
+        // restored backup's, which tells of it.
         .bind(AttemptId::random().0.to_vec())
         .execute()
         .await?;

@@ -71,12 +71,13 @@ impl Connection<'_> {
                 .bind(filter.registration.issuer)
                 .bind(filter.registration.client_id)
                 .bind(session),
-            // A session that does not say of which one at the provider it came may be of the one that ended there.
+            // A session that does not say of which one at the provider it came may be of the one that ended there. A personal access
+            // token outlives them all.
             (Some(subject), Some(session)) => self
                 .query(
                     "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 \
-                     AND (sessions.provider_session = $4 OR sessions.provider_session IS NULL)",
+                     AND (sessions.provider_session = $4 OR (sessions.provider_session IS NULL AND sessions.token IS NULL))",
                 )
                 .bind(filter.registration.issuer)
                 .bind(filter.registration.client_id)

@@ -1,17 +1,20 @@
 //! Upstreams that lead where nobody meant them to.
 
+use evergate::config::Problem;
+
 use super::{WHOLE, checked, environment, file, with};
 
 #[test]
-fn an_upstream_that_is_evergate_itself_is_refused() {
-    let own = with(&[("CODER_UPSTREAM_URL", "http://localhost:3000")]).unwrap_err().to_string();
+fn an_upstream_that_is_evergate_itself_is_warned_of() {
+    let warned = |warnings: &[Problem]| warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let own = warned(&with(&[("CODER_UPSTREAM_URL", "http://localhost:3000")]).unwrap().warnings);
     assert!(own.contains("CODER_UPSTREAM_URL: is http://localhost:3000, at which Evergate itself listens"), "{own}");
     let elsewhere = [("CODER_UPSTREAM_URL", "http://localhost:3000"), ("CODER_HTTP_ADDRESS", "127.0.0.1:3001")];
-    assert!(with(&elsewhere).is_ok());
+    assert!(!warned(&with(&elsewhere).unwrap().warnings).contains("itself listens"));
     let (_file, path) = file("[[route]]\npath = \"/a\"\nupstream = [\"http://10.0.0.1\", \"http://127.0.0.1:3000\"]\n");
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
-    let route = checked(&given).unwrap_err().to_string();
+    let route = warned(&checked(&given).unwrap().warnings);
     assert!(route.contains("route[1].upstream: is http://127.0.0.1:3000, at which Evergate itself listens"), "{route}");
 }
 
