@@ -253,9 +253,7 @@ impl Renewer {
     /// Starts no more token refreshes, and waits until those under way are saved, because there is no other copy of a rotated
     /// token. Returns `false` if one did not finish within the longest time that it can take.
     pub async fn finish(&self) -> bool {
-        for engine in self.engines.iter() {
-            engine.draining.store(true, Ordering::Release);
-        }
+        self.engines.iter().for_each(|engine| engine.draining.store(true, Ordering::Release));
         self.tasks.close();
         tokio::time::timeout(self.longest_finish(), self.tasks.wait()).await.is_ok()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
+use crate::jose::JoseError;
 
 /// How long a provider that is called too often is left alone, if it does not say.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(5);
@@ -99,6 +100,11 @@ impl From<VerifyError> for ProviderError {
 }
 
 impl ProviderError {
+    /// Whether a logout token is refused for the algorithm that it is signed by.
+    pub fn is_of_another_algorithm(&self) -> bool {
+        matches!(self, Self::LogoutToken(VerifyError::Signature(JoseError::Algorithm(_))))
+    }
+
     /// Whether the provider refuses, and would refuse the same again: a client error (RFC 9110 section 15.5) that is not about
     /// client authentication or the request rate, nor somebody else's, as a firewall's, who knows no error codes.
     pub fn is_final(&self) -> bool {

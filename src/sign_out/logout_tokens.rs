@@ -3,8 +3,7 @@
 use super::SignOut;
 use crate::{
     client_registration::ClientRegistration,
-    jose::JoseError,
-    oidc::{LogoutToken, Provider, ProviderError, VerifyError},
+    oidc::{LogoutToken, Provider, ProviderError},
     secret::Secret,
     store::{SessionFilter, StoreError},
 };
@@ -16,8 +15,7 @@ impl SignOut {
     /// [`ProviderError::LogoutToken`]: the token is not acceptable. Any other: it could not be verified now.
     pub async fn verify_logout_token(&self, provider: &Provider, token: &str) -> Result<LogoutToken, ProviderError> {
         let by_metadata = provider.verify_logout_token(token, None).await;
-        let is_of_another_algorithm =
-            matches!(by_metadata, Err(ProviderError::LogoutToken(VerifyError::Signature(JoseError::Algorithm(_)))));
+        let is_of_another_algorithm = by_metadata.as_ref().err().is_some_and(ProviderError::is_of_another_algorithm);
         if provider.has_seen_a_signature() || !is_of_another_algorithm {
             return by_metadata;
         }

@@ -78,7 +78,7 @@ contract! {
         let session = store.session(used_before_the_backup).await.unwrap().unwrap();
         assert!(session.last_seen >= before, "{:?} {before:?}", session.last_seen);
         store.sweep(&EXPIRED).await.unwrap();
-        store.sweep(&Expired { seen_before: Some(before), ..NOTHING }).await.unwrap();
+        store.sweep(&Expired { seen_before: Some(Timestamp(before.0 - 1)), ..NOTHING }).await.unwrap();
         assert!(store.session(used_before_the_backup).await.unwrap().is_some(), "no idle limit ends it");
     }
     all_sessions_are_listed_by_pages_each_once(store) {
