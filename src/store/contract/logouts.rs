@@ -20,7 +20,10 @@ impl Store {
     /// It may have been remembered; remembering it again does no harm.
     pub async fn remember_logout(&self, filter: SessionFilter<'_>, at: Timestamp) -> Result<(), StoreError> {
         let until = at.plus(LOGOUT_RETENTION);
-        for name in [name(filter), name(of_unsaid_session(filter))] {
+        // Only of a user's one session may a login that names none be: a user's logout altogether is found by the user.
+        let unsaid = (filter.subject.is_some() && filter.provider_session.is_some()).then(|| of_unsaid_session(filter));
+        for filter in std::iter::once(filter).chain(unsaid) {
+            let name = name(filter);
             self.call(Operation::RememberLogout, |connection| Box::pin(connection.remember_logout(name, until))).await?;
         }
         Ok(())
