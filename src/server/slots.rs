@@ -51,6 +51,9 @@ pub(super) struct Registered {
 const EVICTION_TIME: Duration = Duration::from_millis(50);
 /// One in so many slots may be held by connections without a request before those make room first.
 const MANY_SILENT: usize = 8;
+/// One in so many idle connections makes room at a time, and so many at most: those of nginx (`ngx_drain_connections`).
+const IDLE_PER_EVICTED: usize = 8;
+const MOST_EVICTED: usize = 32;
 
 impl ConnectionSlots {
     /// So many.
@@ -80,7 +83,8 @@ impl ConnectionSlots {
         Registered { slots: Arc::clone(self), number, connection }
     }
 
-    /// Has the connection end that is needed least, if any is not in use.
+    /// Has the connections end that are needed least, of those that are not in use: one where there are few, more where there are many, so that
+    /// a flood of newcomers does not look through all of them for each one.
     fn evict(&self) {
         let open = self.open.lock();
         let idle = || open.iter().filter(|(_, connection)| connection.is_idle());
@@ -91,8 +95,13 @@ impl ConnectionSlots {
             let activity = &connection.activity;
             (activity.has_begun() == are_silent_first, activity.idle_since().unwrap_or(connection.opened), number)
         };
-        if let Some((_, least)) = idle().min_by_key(|(number, connection)| key(**number, connection)) {
-            least.evicted.notify_one();
+        let mut least: Vec<_> = idle().map(|(number, connection)| (key(*number, connection), connection)).collect();
+        let evicted = (least.len() / IDLE_PER_EVICTED).clamp(1, MOST_EVICTED).min(least.len());
+        if evicted < least.len() {
+            least.select_nth_unstable_by_key(evicted, |(key, _)| *key);
+        }
+        for (_, connection) in least.iter().take(evicted) {
+            connection.evicted.notify_one();
         }
     }
 }

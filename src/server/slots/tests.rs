@@ -115,6 +115,26 @@ async fn whoever_has_just_connected_is_left_to_send_a_first_request() {
 }
 
 #[tokio::test]
+async fn where_many_are_idle_several_make_room_at_a_time_and_those_that_were_used_last_stay() {
+    let (address, _stop) = listen(2 * IDLE_PER_EVICTED).await;
+    let mut used = Vec::new();
+    for _ in 0..2 * IDLE_PER_EVICTED {
+        let mut stream = ask(address, "/").await;
+        assert!(is_served(&mut stream).await);
+        used.push(stream);
+    }
+    let mut other = ask(address, "/").await;
+    assert!(is_served(&mut other).await);
+    for first in &mut used[..2] {
+        assert!(!is_served(first).await, "the two that were used first make room");
+    }
+    for stream in &mut used[2..] {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert!(is_served(stream).await, "no more than those do");
+    }
+}
+
+#[tokio::test]
 async fn no_request_is_cut_for_another_connection() {
     let (address, _stop) = listen(2).await;
     let mut slow = [ask(address, "/3").await, ask(address, "/3").await];
