@@ -28,8 +28,13 @@ pub enum JoseError {
     #[error("it is signed with an RSA key of {0} bits; fewer than 2048 are not accepted")]
     WeakKey(usize),
     /// None of the fitting keys verifies the signature. The provider may have newer keys.
-    #[error("its signature is by none of the {0} keys that fit it")]
-    BadSignature(usize),
+    #[error("its signature is by none of the {tried} keys that fit it")]
+    BadSignature {
+        /// How many were tried.
+        tried: usize,
+        /// Whether one of them is the key that the token names (`kid`): newer keys would hardly say otherwise.
+        is_named: bool,
+    },
     /// The token is signed with HMAC, and none of the client secrets that are long enough verifies it.
     #[error("its signature is by none of the {0} client secrets that are long enough for it")]
     Secret(usize),
@@ -45,7 +50,7 @@ impl JoseError {
     /// Whether newer keys of the provider could change the result.
     pub fn may_need_newer_keys(&self) -> bool {
         match self {
-            Self::NoKey { .. } | Self::BadSignature(_) | Self::WeakKey(_) => true,
+            Self::NoKey { .. } | Self::BadSignature { .. } | Self::WeakKey(_) => true,
             Self::Malformed
             | Self::Encrypted
             | Self::Extension
@@ -54,5 +59,10 @@ impl JoseError {
             | Self::Payload
             | Self::KeySet => false,
         }
+    }
+
+    /// Whether the key that the token names is known, and has not signed it.
+    pub fn is_by_no_named_key(&self) -> bool {
+        matches!(self, Self::BadSignature { is_named: true, .. })
     }
 }

@@ -104,19 +104,21 @@ impl<'a> SignedToken<'a> {
 
     fn verify_with_keys(&self, algorithm: Algorithm, accepted: &VerificationOptions<'_>) -> Result<(), JoseError> {
         let id = self.header.members.get("kid").and_then(Value::as_str);
-        let (mut tried, mut weak, mut named_is_weak) = (0, None, false);
+        let (mut tried, mut is_named, mut weak, mut named_is_weak) = (0, false, None, false);
         let signs_for = |key: &&VerificationKey| match (accepted.key_issuer, key.issuer.as_deref()) {
             (Some(is_key_of), Some(issuer)) => is_key_of(issuer, &self.payload),
             (Some(_) | None, _) => true,
         };
         let candidates = accepted.keys.candidates(algorithm, id, accepted.unknown_key_ids);
         for key in candidates.filter(signs_for).take(MAX_KEYS_TRIED) {
+            let is_the_named = id.is_some() && key.id.as_deref() == id;
             if let Some(bits) = key.rejected_rsa_bits() {
                 weak = weak.or(Some(bits));
-                named_is_weak |= id.is_some() && key.id.as_deref() == id;
+                named_is_weak |= is_the_named;
                 continue;
             }
             tried += 1;
+            is_named |= is_the_named;
             if key.verifies(algorithm, self.signed.as_bytes(), &self.signature) {
                 return Ok(());
             }
@@ -124,7 +126,7 @@ impl<'a> SignedToken<'a> {
         Err(match weak.filter(|_| tried == 0 || named_is_weak) {
             Some(bits) => JoseError::WeakKey(bits),
             None if tried == 0 => JoseError::NoKey { algorithm: algorithm.name(), id: id.map(safe) },
-            None => JoseError::BadSignature(tried),
+            None => JoseError::BadSignature { tried, is_named },
         })
     }
 

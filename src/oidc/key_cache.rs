@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     clock::Timestamp,
-    jose::{KeySet, UnknownKeyIds},
+    jose::{JoseError, KeySet, UnknownKeyIds},
     lock::RwLock,
 };
 
@@ -35,8 +35,21 @@ pub(super) enum WhileLimited {
     Waits,
     /// It cannot be judged, unless the keys are newer than it is: anybody may have used up the limit.
     IsPutOff,
+    /// The same, unless the key that it names is known and has not signed it: then it is refused, so that its client does not send it again.
+    IsPutOffUnlessForged,
     /// It is refused, which ends nothing.
     IsRefused,
+}
+
+impl WhileLimited {
+    /// Whether a token that the known keys do not verify is left unjudged.
+    pub(super) fn puts_off(self, error: &JoseError) -> bool {
+        match self {
+            Self::Waits | Self::IsPutOff => error.may_need_newer_keys(),
+            Self::IsPutOffUnlessForged => error.may_need_newer_keys() && !error.is_by_no_named_key(),
+            Self::IsRefused => false,
+        }
+    }
 }
 
 impl KeyPurpose {
@@ -53,7 +66,9 @@ impl KeyPurpose {
     pub(super) fn while_limited(self) -> WhileLimited {
         match self {
             Self::Login => WhileLimited::Waits,
-            Self::Logout | Self::AccessToken => WhileLimited::IsPutOff,
+            // One that is refused is lost: nobody sends it again.
+            Self::Logout => WhileLimited::IsPutOff,
+            Self::AccessToken => WhileLimited::IsPutOffUnlessForged,
             Self::Renewal | Self::LogoutHint => WhileLimited::IsRefused,
         }
     }

@@ -62,13 +62,11 @@ impl Provider {
             return Ok(self.verify_signature_with(token, algorithms, &newer, purpose));
         }
         let known = self.keys.fetched();
-        match (self.verify_signature_with(token, algorithms, &known.keys, purpose), purpose.while_limited()) {
-            (Err(error), WhileLimited::Waits | WhileLimited::IsPutOff)
-                if error.may_need_newer_keys() && !was_issued_before(token, known.at) =>
-            {
+        match self.verify_signature_with(token, algorithms, &known.keys, purpose) {
+            Err(error) if purpose.while_limited().puts_off(&error) && !was_issued_before(token, known.at) => {
                 Err(ProviderError::Keys(format!("they were asked for a moment ago, and by those {error}")))
             }
-            (judged, WhileLimited::Waits | WhileLimited::IsPutOff | WhileLimited::IsRefused) => Ok(judged),
+            judged => Ok(judged),
         }
     }
 
@@ -114,7 +112,9 @@ impl Provider {
         if let Some(at) = last.filter(|at| now.is_within(interval, *at)) {
             match purpose.while_limited() {
                 WhileLimited::Waits => tokio::time::sleep(interval.saturating_sub(now.since(at))).await,
-                WhileLimited::IsPutOff | WhileLimited::IsRefused => return Ok(NewerKeys::Limited),
+                WhileLimited::IsPutOff | WhileLimited::IsPutOffUnlessForged | WhileLimited::IsRefused => {
+                    return Ok(NewerKeys::Limited);
+                }
             }
             if let Some(newer) = by_another() {
                 return Ok(newer);

@@ -162,9 +162,7 @@ impl TokenIssuer {
         match verify_with(token, &keys) {
             Err(error) if error.may_need_newer_keys() => {
                 let newer = self.newer_keys(&keys).await.map_err(AccessTokenError::Unavailable)?;
-                // Of a key that it names and that is here, newer keys would hardly say otherwise.
-                let is_forged = matches!(error, JoseError::BadSignature(_)) && names_key(token.expose());
-                if Arc::ptr_eq(&newer, &keys) && !is_forged && !was_issued_before(token.expose(), fetched_at) {
+                if Arc::ptr_eq(&newer, &keys) && !error.is_by_no_named_key() && !was_issued_before(token.expose(), fetched_at) {
                     // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
                     let why = format!("keys were asked for a moment ago, and by those {error}");
                     return Err(AccessTokenError::Unavailable(why));
@@ -270,10 +268,6 @@ fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
 /// Whether a subject is as a pattern says, which is whole unless it ends in a star.
 fn matches(pattern: &str, subject: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == subject, |start| subject.starts_with(start))
-}
-
-fn names_key(token: &str) -> bool {
-    SignedToken::parse(token).is_ok_and(|token| token.key_id().is_some())
 }
 
 #[cfg(test)]

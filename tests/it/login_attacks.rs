@@ -10,7 +10,7 @@ use url::Url;
 use crate::harness::{
     ACCESS, World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour},
+    idp::{Endpoint, Misbehaviour, forged},
     visitor::{Reply, Visitor, path_of},
 };
 
@@ -185,9 +185,7 @@ async fn id_tokens_with_forged_signatures_make_no_session() {
     }
     world.idp.edit_header(|_| {});
     world.idp.edit_answer(|answer| {
-        let token = answer["id_token"].as_str().unwrap();
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        answer["id_token"] = json!(format!("{signed}.{}", signature.chars().rev().collect::<String>()));
+        answer["id_token"] = json!(forged(answer["id_token"].as_str().unwrap()));
     });
     let visitor = world.visitor();
     let own = callback(&world, &visitor).await;
