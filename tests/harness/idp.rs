@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, sync::Notify};
 
 use state::{State, Token};
 
-pub use signing::{Pack, Signer, forged};
+pub use signing::{Pack, Signer};
 
 pub const CLIENT_ID: &str = "gateway";
 pub const CLIENT_SECRET: &str = "s3cr%t:with+odd&characters";

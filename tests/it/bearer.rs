@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::harness::{
     ACCESS, World,
     eventually::eventually,
-    idp::{Endpoint, Idp, Misbehaviour, Signer, forged},
+    idp::{Endpoint, Idp, Misbehaviour, Signer},
     visitor::{Reply, Visitor},
 };
 
@@ -134,7 +134,7 @@ async fn a_signed_token_for_the_route_is_its_user_s_and_one_that_is_not_good_is_
     let reply = call(&client, "/api", &by_secret.sign_with_header(&json!({"alg": "HS256"}), &claims)).await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "the client's secret signs no access token");
     for name in ["a", "b", "c"] {
-        let forged = forged(&token(idp, json!({"jti": name})));
+        let forged = Signer::forged(&token(idp, json!({"jti": name})));
         assert_eq!(call(&client, "/api", &forged).await.status, StatusCode::UNAUTHORIZED, "nobody is to send it again");
     }
     assert_eq!(world.upstream.requests().len(), seen, "no app sees any of them");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour, Signer, forged},
+    idp::{Endpoint, Misbehaviour, Signer},
     logs::lines_with,
 };
 
@@ -108,13 +108,13 @@ async fn a_stranger_s_logout_token_does_not_spend_the_login_s_fetch() {
         [json!({"iss": "https://evil.example"}), json!({"aud": "other"}), json!({"events": {}}), json!({"iat": 1, "exp": 2})]
     {
         let token = world.idp.logout_token(claims.clone(), json!({"kid": "unknown"}));
-        assert_eq!(post(forged(&token)).await, StatusCode::BAD_REQUEST, "{claims}");
+        assert_eq!(post(Signer::forged(&token)).await, StatusCode::BAD_REQUEST, "{claims}");
     }
     assert_eq!(world.idp.calls(Endpoint::Jwks), before, "no keys are fetched for what is not for us");
     let token = world.idp.logout_token(json!({}), json!({"kid": "unknown"}));
     // The first one is judged by the newest keys; what comes so soon after may be of newer ones still, and is to come again.
     for expected in [StatusCode::BAD_REQUEST, StatusCode::SERVICE_UNAVAILABLE, StatusCode::SERVICE_UNAVAILABLE] {
-        assert_eq!(post(forged(&token)).await, expected);
+        assert_eq!(post(Signer::forged(&token)).await, expected);
     }
     assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1, "and not at every stranger's wish");
     world.idp.rotate_keys(true);
@@ -201,14 +201,14 @@ async fn a_logout_token_that_comes_while_keys_may_not_be_fetched_is_to_come_agai
         world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await.status
     };
     let token = || world.idp.logout_token(json!({}), json!({"kid": null}));
-    assert_eq!(post(&forged(&token())).await, StatusCode::BAD_REQUEST);
+    assert_eq!(post(&Signer::forged(&token())).await, StatusCode::BAD_REQUEST);
     world.idp.rotate_keys(true);
     assert_eq!(post(&token()).await, StatusCode::SERVICE_UNAVAILABLE, "it is not known to be forged");
     world.clock.advance(Duration::from_secs(11));
     assert_eq!(post(&token()).await, StatusCode::OK);
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
     world.clock.advance(Duration::from_secs(11));
-    let old = forged(&token());
+    let old = Signer::forged(&token());
     assert_eq!(post(&old).await, StatusCode::BAD_REQUEST);
     world.clock.advance(Duration::from_secs(5));
     assert_eq!(post(&old).await, StatusCode::SERVICE_UNAVAILABLE, "by keys that may be older than it is, none is refused");

@@ -10,7 +10,7 @@ use url::Url;
 use crate::harness::{
     ACCESS, World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour, forged},
+    idp::{Endpoint, Misbehaviour, Signer},
     visitor::{Reply, Visitor, path_of},
 };
 
@@ -185,7 +185,7 @@ async fn id_tokens_with_forged_signatures_make_no_session() {
     }
     world.idp.edit_header(|_| {});
     world.idp.edit_answer(|answer| {
-        answer["id_token"] = json!(forged(answer["id_token"].as_str().unwrap()));
+        answer["id_token"] = json!(Signer::forged(answer["id_token"].as_str().unwrap()));
     });
     let visitor = world.visitor();
     let own = callback(&world, &visitor).await;

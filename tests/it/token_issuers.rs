@@ -13,7 +13,7 @@ use crate::harness::{
     ACCESS, World,
     eventually::eventually,
     faults::FaultProxy,
-    idp::{Endpoint, Idp, Misbehaviour, forged},
+    idp::{Endpoint, Idp, Misbehaviour, Signer},
     visitor::{Reply, Visitor},
 };
 
@@ -149,7 +149,7 @@ async fn a_forgery_by_a_known_key_s_name_is_refused_however_often_it_comes() {
     let job = cluster.world.visitor();
     assert!(call(&job, "/api", &cluster.token("/api", &json!({}))).await.is_upstreams());
     for name in ["a", "b", "c"] {
-        let forged = forged(&cluster.token("/api", &json!({"jti": name})));
+        let forged = Signer::forged(&cluster.token("/api", &json!({"jti": name})));
         assert_eq!(call(&job, "/api", &forged).await.status, StatusCode::UNAUTHORIZED, "nobody is to send it again");
     }
 }

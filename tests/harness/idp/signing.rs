@@ -66,6 +66,13 @@ impl Signer {
         self.jwk.clone()
     }
 
+    /// The token with a signature that is well-formed and nobody's.
+    pub fn forged(token: &str) -> String {
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let first = if signature.starts_with('A') { 'B' } else { 'A' };
+        format!("{signed}.{first}{}", &signature[1..])
+    }
+
     pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         self.sign_text(header, &claims.to_string())
     }
@@ -75,13 +82,6 @@ impl Signer {
         let signed = format!("{}.{}", encoded(header.to_string().as_bytes()), encoded(payload.as_bytes()));
         format!("{signed}.{}", encoded(&(self.sign)(signed.as_bytes())))
     }
-}
-
-/// The token with a signature that is well-formed and nobody's.
-pub fn forged(token: &str) -> String {
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    let first = if signature.starts_with('A') { 'B' } else { 'A' };
-    format!("{signed}.{first}{}", &signature[1..])
 }
 
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
