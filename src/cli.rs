@@ -25,7 +25,10 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{Environment, Problems, Setting, table};
+use crate::{
+    config::{Environment, Problems, Setting, table},
+    telemetry::logs::causes,
+};
 
 use output::{print_error, reader_after};
 
@@ -84,7 +87,7 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            print_error(&format!("evergate: {error:#}"));
+            print_error(&format!("evergate: {}", causes(error.as_ref())));
             ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
         }
     }

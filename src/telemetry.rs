@@ -4,6 +4,7 @@ mod access_log;
 mod log_file;
 mod log_filter;
 pub mod logs;
+mod lost_lines;
 pub mod metrics;
 pub mod traces;
 

@@ -44,14 +44,15 @@ impl Listeners {
     /// # Errors
     /// An address cannot be listened on, the certificates cannot be served, or nothing is served on one of the sockets.
     pub(super) async fn open(mut sockets: Sockets, settings: &Checked, clock: &Clock) -> anyhow::Result<Self> {
+        let (are_passed_on, is_https_passed_on) = (!sockets.is_empty(), sockets.has(Purpose::Https));
         let hosts = settings.gateway.exchange.sites.certificate_hosts();
-        let plain = listener(sockets.take(Purpose::Http), settings.server.address, None).await?;
+        let plain = listener(&mut sockets, Purpose::Http, settings.server.address, None).await?;
         let (secure, certificates) = match &settings.server.tls {
             Some((address, certificates)) => {
                 let loaded = certificates.load(hosts, clock.clone());
                 let (config, resolver) = loaded.context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
                 let tls = Some(Arc::new(config).into());
-                (Some(listener(sockets.take(Purpose::Https), *address, tls).await?), Some(resolver))
+                (Some(listener(&mut sockets, Purpose::Https, *address, tls).await?), Some(resolver))
             }
             None => (None, None),
         };
@@ -59,19 +60,23 @@ impl Listeners {
         let ext_authz = match settings.server.ext_authz {
             Some(asked) => {
                 let tls = if asked.is_secure { Some(tls().context("there are no certificates to serve")?) } else { None };
-                Some(listener(sockets.take(Purpose::ExtAuthz), asked.address, tls).await?)
+                Some(listener(&mut sockets, Purpose::ExtAuthz, asked.address, tls).await?)
             }
             None => None,
         };
         let metrics = match settings.telemetry.metrics_address {
-            Some(address) => Some(listen(sockets.take(Purpose::Metrics), address).await?),
+            Some(address) => Some(listen(&mut sockets, Purpose::Metrics, address).await?),
             None => None,
         };
         let administration = match settings.administration.as_ref().and_then(|administration| administration.address) {
-            Some(address) => Some(listener(sockets.take(Purpose::Administration), address, tls()).await?),
+            Some(address) => Some(listener(&mut sockets, Purpose::Administration, address, tls()).await?),
             None => None,
         };
         sockets.all_taken()?;
+        if let (true, false, Some(secure)) = (are_passed_on, is_https_passed_on, &secure) {
+            let address = secure.socket.local_addr()?;
+            tracing::warn!(tls.address = %address, "sockets were passed on (LISTEN_FDS), and none for HTTPS: is evergate-https.socket enabled?");
+        }
         let jobs = listen_for_jobs(settings.app_tokens.as_ref()).await?;
         let served = Served { plain, secure, administration, ext_authz };
         Ok(Self { served, certificates, metrics, jobs })
@@ -92,17 +97,19 @@ impl Listeners {
 }
 
 async fn listener(
-    passed_on: Option<std::net::TcpListener>,
+    sockets: &mut Sockets,
+    purpose: Purpose,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
 ) -> anyhow::Result<server::Listener> {
-    Ok(server::Listener { socket: listen(passed_on, address).await?, tls })
+    Ok(server::Listener { socket: listen(sockets, purpose, address).await?, tls })
 }
 
 /// The socket that was passed on, or else one that is bound to `address`.
-async fn listen(passed_on: Option<std::net::TcpListener>, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let Some(socket) = passed_on else {
-        return server::bind(address).await.with_context(|| format!("cannot listen on {address}"));
+async fn listen(sockets: &mut Sockets, purpose: Purpose, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let Some(socket) = sockets.take(purpose) else {
+        let bound = server::bind(address).await;
+        return bound.with_context(|| format!("cannot listen on {address} ({})", purpose.address_setting()));
     };
     socket.set_nonblocking(true)?;
     Ok(TcpListener::from_std(socket)?)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::store::Store;
+use crate::{store::Store, telemetry::logs::causes};
 
 /// How long the start waits for the store.
 const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ pub(super) async fn migrate(store: &Store) -> anyhow::Result<()> {
         match store.migrate().await {
             Ok(()) => return Ok(()),
             Err(error) if tokio::time::Instant::now() < deadline => {
-                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store is not ready; trying again");
+                tracing::warn!(error = causes(&error), "the store is not ready; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error).context("the store could not be brought up to date"),

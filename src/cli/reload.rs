@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     app::{Running, WatchedFile},
     config::{Environment, Problems, Raw, check},
+    telemetry::logs::causes,
 };
 
 /// How often the file is read.
@@ -67,7 +68,7 @@ impl<'a> Reloader<'a> {
         match running.reload(checked) {
             Ok(()) => tracing::info!(routes, "the settings were reloaded"),
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the settings were not reloaded; those before stay in force");
+                tracing::error!(error = causes(error.as_ref()), "the settings were not reloaded; those before stay in force");
             }
         }
         for setting in kept {

@@ -36,6 +36,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     if !checked.gateway.exchange.sites.main().is_https() {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }
+    forbid_core_dumps();
     block_on(async {
         // Before anything is started: an early signal must not kill a process that has begun to work.
         let mut signals = Signals::install()?;
@@ -51,6 +52,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
             }
         };
         let exporting = exported.map(|exported| exported.start(running.metrics.clone()));
+        tokio::spawn(started.lost.count(running.metrics.clone()));
         manager.ready();
         let alive = Arc::clone(&manager);
         tokio::spawn(async move { alive.run_watchdog().await });
@@ -89,6 +91,14 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Memory holds keys and tokens, which no core dump and no debugger of another user is to find.
+fn forbid_core_dumps() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "core dumps cannot be turned off (PR_SET_DUMPABLE): one would hold keys and tokens");
+    }
 }
 
 /// What a start comes to.

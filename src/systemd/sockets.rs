@@ -66,6 +66,17 @@ impl Purpose {
         }
     }
 
+    /// The setting of the address that it stands in place of.
+    pub const fn address_setting(self) -> &'static str {
+        match self {
+            Self::Http => "CODER_HTTP_ADDRESS",
+            Self::Https => "CODER_TLS_ADDRESS",
+            Self::Metrics => "CODER_PROMETHEUS_ADDRESS",
+            Self::Administration => "CODER_ADMIN_ADDRESS",
+            Self::ExtAuthz => "CODER_EXT_AUTHZ_ADDRESS",
+        }
+    }
+
     fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
@@ -94,6 +105,16 @@ impl Sockets {
             }
         }
         Ok(Self(sockets))
+    }
+
+    /// Whether none was passed on.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one for this was passed on, and is not taken yet.
+    pub fn has(&self, purpose: Purpose) -> bool {
+        self.0.contains_key(&purpose)
     }
 
     /// The socket for this, if it was passed on.

@@ -1,6 +1,9 @@
 //! Structured logs: text for people, JSON for machines.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use anyhow::Context;
 use tracing::{Event, Metadata, level_filters::LevelFilter, span, subscriber::Interest};
@@ -15,11 +18,15 @@ use tracing_subscriber::{
 
 use super::{
     LogFile, LogOutput, Settings,
+    lost_lines::{CountedWriter, LostLines},
     traces::{self, LineForm, SPANS, SpanQueue, WithTraceIds},
 };
 
 /// The target of access lines, so that a filter can turn them off: `evergate::access=off`.
 pub const ACCESS: &str = "evergate::access";
+
+/// How many lines may wait to be written. Those that come while so many wait are lost: no request waits for a log.
+const MAX_QUEUED_LINES: usize = 32_768;
 
 /// What has been started.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub struct Started {
     pub spans: Option<SpanQueue>,
     /// The file that lines go to, if they go to one.
     pub file: Option<LogFile>,
+    /// The lines that nobody gets.
+    pub lost: LostLines,
     /// Writes what is left when it is dropped.
     _writes_rest: WorkerGuard,
 }
@@ -47,7 +56,11 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
             (Box::new(file.insert(opened).clone()), false)
         }
     };
-    let (writer, guard) = NonBlockingBuilder::default().thread_name("logs").finish(output);
+    let unwritten = Arc::new(AtomicU64::new(0));
+    let output = CountedWriter::new(output, Arc::clone(&unwritten));
+    let queue = NonBlockingBuilder::default().thread_name("logs").buffered_lines_limit(MAX_QUEUED_LINES);
+    let (writer, guard) = queue.finish(output);
+    let lost = LostLines::new(writer.error_counter(), unwritten);
     let is_json = settings.json.unwrap_or(!terminal);
     let spans = match &settings.traces {
         Some(traced) => Some(start_with_spans(settings, traced, is_json, writer)?),
@@ -61,7 +74,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
             None
         }
     };
-    Ok(Started { spans, file, _writes_rest: guard })
+    Ok(Started { spans, file, lost, _writes_rest: guard })
 }
 
 /// The same with spans, which each line names that belongs to one.
@@ -136,8 +149,12 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let told = cause.to_string();
+        // Some errors tell their cause in their own text.
+        if !text.ends_with(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
         source = cause.source();
     }
     text

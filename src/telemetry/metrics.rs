@@ -115,6 +115,11 @@ impl Metrics {
         self.0.app_tokens.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// Counts log lines that nobody gets.
+    pub fn log_lines_lost(&self, count: u64) {
+        self.0.log_lines_lost.inc_by(count);
+    }
+
     /// Counts what became of a form that met the end of its session.
     pub fn kept_post(&self, outcome: &'static str) {
         self.0.kept_posts.get_or_create(&Outcome { outcome }).inc();

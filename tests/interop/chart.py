@@ -124,7 +124,7 @@ def a_manifest_that_is_wrong_does_not_pass(world):
     right = [render(world, example(world, name)).stdout for name in ("ingress", "gateway")]
     for text, wrong in [
         ("maxUnavailable: 1\n", "maxUnavailabel: 1\n"), ("runAsNonRoot: true", "runAsNonRoot: yes please"),
-        ("terminationGracePeriodSeconds: 8", "terminationGracePeriodSeconds: a8"), ("pathType: Prefix", "pathtype: Prefix"),
+        ("terminationGracePeriodSeconds: ", "terminationGracePeriodSeconds: a"), ("pathType: Prefix", "pathtype: Prefix"),
         ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress"), ("parentRefs:", "parents:"), ("hostnames:", "hostNames:"),
         ("interval: 30s", "interval: often"), ("- alert: EvergateErrors", "- alarm: EvergateErrors"), ("minReplicas: 3", "minReplicas: [3]"), ("appProtocol: http", "appProtocol: {http: 1}"),
     ]:
@@ -140,7 +140,7 @@ def values_that_are_unknown_or_insecure_are_refused(world):
         "settings.access_url": "http://app.example.com", "settings.oidc_issuer_url": "http://idp.example.com", "settings.oidc_client_id": None,
         "settings.oidc_client_secret": "x", "settings.pg_connection_url": "postgres://a", "settings.http_address": ":80",
         "settings.oidc_scope": ["openid"], "settings.dangerous_oidc_skip_issuer_checks": True, "settings.secure_auth_cookie": False,
-        "settings.proxy_trusted_origins": ["0.0.0.0/0"], "settings.shutdown_timeout": "soon", "settings.pg_conn_max_open": "many",
+        "settings.proxy_trusted_origins": ["0.0.0.0/0"], "settings.shutdown_timeout": "soon", "settings.oidc_token_timeout": "100000000000000000h", "settings.pg_conn_max_open": "many",
         "secrets.postgresUrl.name": "", "secrets.encryptionKeys": None, "secrets.encryptionKeys.value": "k", "runAsUser": 0,
         "secrets.others": [{"setting": "access_url", "name": "a", "key": "b"}], "routes": [{"pathh": "/"}], "ingress.tlsSecretName": "",
         "networkPolicy.upstreams": [], "podLabels": {"app.kubernetes.io/name": "other"}, "autoscaling.minReplicas": 1, "preStopSeconds": 0,
@@ -360,17 +360,26 @@ def no_secret_is_made_or_rendered(world):
 def a_pod_is_not_killed_before_it_has_drained(world):
     # preStop, half a second of being unready, the drain, and a token call that began at its end with the time to save its outcome.
     values = example(world, "ingress")
-    assert pod(world, values)["terminationGracePeriodSeconds"] >= 5 + 0.5 + 30 + 30 + 15 + 10
+    assert pod(world, values)["terminationGracePeriodSeconds"] >= 5 + 0.5 + 30 + 30 + 15 + 10 + 5
     values["settings"] |= {"shutdown_timeout": "10m", "oidc_token_timeout": "20s"}
     values["preStopSeconds"] = 30
     spec = pod(world, values)
-    assert spec["terminationGracePeriodSeconds"] >= 30 + 0.5 + 600 + 20 + 15
+    assert spec["terminationGracePeriodSeconds"] >= 30 + 0.5 + 600 + 20 + 15 + 10 + 5
     assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
     # Further providers: one that is slower than the setting, one that is faster, and one that has the default.
     for timeout, seconds in (("2m", 120), ("10s", 20), (None, 30)):
         provider = {"name": "partner", "oidc_issuer_url": "https://idp.partner.example", "oidc_client_id": "evergate"}
         values["providers"] = [provider | ({"oidc_token_timeout": timeout} if timeout else {})]
-        assert pod(world, values)["terminationGracePeriodSeconds"] == 30 + 1 + 600 + seconds + 15 + 10, timeout
+        assert pod(world, values)["terminationGracePeriodSeconds"] == 30 + 1 + 600 + seconds + 15 + 10 + 5, timeout
+
+
+def a_rollout_waits_as_long_as_a_migration_may_take(world):
+    values = edited(example(world, "ingress"), "podAnnotations", {"evergate/settings": "x", "team": "a"})
+    made = objects(world, values)["Deployment", "site-evergate"]["spec"]
+    probe = pod(world, values)["containers"][0]["startupProbe"]
+    assert made["progressDeadlineSeconds"] > probe["periodSeconds"] * probe["failureThreshold"]
+    annotations = made["template"]["metadata"]["annotations"]
+    assert annotations["team"] == "a" and annotations["evergate/settings"] != "x", "what has pods replaced is the chart's to say"
 
 
 def an_outage_of_postgres_leaves_the_service_with_endpoints_for_its_grace(world):
@@ -398,6 +407,7 @@ def an_autoscaler_decides_alone(world):
 
 def every_host_leads_here_over_tls(world):
     values = edited(example(world, "ingress"), "hostnames", ["grafana.example.com"])
+    values["settings"]["access_url"] = "https://App.Example.com"
     ingress = objects(world, values)["Ingress", "site-evergate"]["spec"]
     hosts = ["app.example.com", "grafana.example.com"]
     assert [rule["host"] for rule in ingress["rules"]] == hosts and ingress["tls"] == [{"secretName": "app-tls", "hosts": hosts}]

@@ -15,7 +15,7 @@ CHARTS = [
     "http_address", "tls_enable", "tls_address", "tls_cert_file", "tls_key_file", "tls_min_version", "tls_client_auth",
     "prometheus_enable", "prometheus_address", "data_dir", "ext_authz_address", "ext_authz_tls", "admin_address",
 ]
-SECONDS = {"type": "string", "pattern": "^[0-9]+[smh]$"}
+SECONDS = {"type": "string", "pattern": "^[0-9]{1,6}[smh]$"}
 HTTPS = {"type": "string", "pattern": "^https://[^/?#@]+"}
 # What would be insecure, or what the chart reckons with.
 NARROWER = {

@@ -12,6 +12,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from booted import Booted
 from packages import debian_packages
 from world import REPOSITORY, Skip, binary, cases_of, eventually, run
 
@@ -171,6 +172,59 @@ def it_serves_behind_systemds_socket_with_no_system_call_but_those_of_its_unit(w
     # It asks for more open files, and takes what the unit gives it where that is refused.
     forbidden = used - allowed() - {"prlimit64"}
     assert len(used) > 30 and not forbidden, forbidden
+
+
+def served(machine, url):
+    """What a client gets there: a body, or why there is none."""
+    told = machine.asked(f"curl --silent --show-error --insecure --max-time 20 {url}/oauth2/healthz")
+    return (told.stdout or told.stderr).strip()
+
+
+def running(world, package):
+    """A booted machine on which the package serves HTTP and HTTPS behind systemd's sockets."""
+    settings = world.directory / "evergate.env"
+    tls = "CODER_TLS_ENABLE=true\nCODER_TLS_CERT_FILE=/etc/evergate/c.pem\nCODER_TLS_KEY_FILE=/etc/evergate/k.pem\n"
+    settings.write_text(SETTINGS.replace("http://localhost\n", "https://localhost\n") + tls)
+    machine = Booted(world, package, settings)
+    machine.sh(f"""
+        dpkg --install /run/given/{package.name}
+        install -o root -g evergate -m 0640 /run/given/evergate.env {CONFFILE}
+        openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \\
+          -keyout /etc/evergate/k.pem -out /etc/evergate/c.pem
+        chgrp evergate /etc/evergate/*.pem; chmod 0640 /etc/evergate/*.pem
+        systemctl --quiet enable --now evergate-https.socket evergate.socket evergate.service
+    """)
+    assert [served(machine, url) for url in URLS] == ["ok", "ok"]
+    return machine
+
+
+URLS = ["http://localhost:3000", "https://localhost"]
+
+
+def settings_that_are_put_right_bring_every_socket_back(world):
+    machine = running(world, world.shared[1])
+    # A start that is refused at once, as the quickest machine would.
+    machine.sh("mv /usr/bin/evergate /usr/bin/kept; printf '#!/bin/sh\\nexit 64\\n' >/usr/bin/evergate; chmod 755 /usr/bin/evergate")
+    machine.asked("systemctl restart evergate.service")
+    waiting = [subprocess.Popen(
+        [*machine.inside(), "curl", "--silent", "--insecure", "--max-time", "60", f"{url}/oauth2/healthz"], stdout=subprocess.PIPE, text=True,
+    ) for url in URLS for _ in range(3)]
+    eventually("it is tried again and again", lambda: int(machine.sh("systemctl show --value --property NRestarts evergate.service")) > 3, 60)
+    units = ["evergate.socket", "evergate-https.socket"]
+    assert machine.asked(f"systemctl is-active {' '.join(units)}").stdout.split() == ["active", "active"]
+    machine.sh("mv /usr/bin/kept /usr/bin/evergate")
+    assert [client.communicate(timeout=90)[0].strip() for client in waiting] == ["ok"] * 6, "who came meanwhile has waited"
+    # However it came to be closed: a start of the service opens it.
+    machine.sh("systemctl stop evergate-https.socket evergate.service && systemctl start evergate.service")
+    assert [served(machine, url) for url in URLS] == ["ok", "ok"]
+
+
+def what_the_documents_say_ends_it_ends_it(world):
+    machine = running(world, world.shared[1])
+    command = re.search(r"`(systemctl stop evergate[^`]*)` ends all", (REPOSITORY / "docs/debian.md").read_text())[1]
+    machine.sh(command)
+    assert all("connect" in served(machine, url) for url in URLS)
+    assert machine.asked("systemctl is-active evergate.service").stdout.strip() == "inactive"
 
 
 def allowed():

@@ -92,3 +92,26 @@ async fn no_refresh_token_is_presented_whose_intent_is_not_on_disk() {
     eventually("it is renewed", async || renewals(&visitor).await == Some(1)).await;
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
+
+/// What cannot be written is lost; nobody who asks waits for it.
+#[tokio::test]
+async fn log_lines_that_could_not_be_written_are_counted_and_told_of_once_there_is_room_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let world = World::build().in_real_time().replicas(0).set("logging_json", log.to_str().unwrap()).start().await;
+    let process = world.process(None).await;
+    let visitor = Visitor::new(process.address);
+    let lines = || std::fs::read_to_string(&log).unwrap();
+    eventually("a line was lost, and that is told", async || {
+        process.set_disk_full(true);
+        assert_eq!(visitor.fetch("/lost").await.status, StatusCode::UNAUTHORIZED);
+        process.set_disk_full(false);
+        lines().contains("log lines were lost")
+    })
+    .await;
+    visitor.fetch("/after").await;
+    eventually("lines are written again", async || lines().contains("/after")).await;
+    for line in lines().lines().filter(|line| !line.is_empty()) {
+        assert!(line.starts_with('{') && line.ends_with('}'), "no line is cut, or begins behind one that was: {line}");
+    }
+}

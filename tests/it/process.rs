@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -144,6 +145,38 @@ async fn it_takes_the_log_and_the_address_as_coder_s_environment_has_them() {
     let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["message"] == "stopping"), "{lines:?}");
     assert!(lines.iter().all(|line| line["level"] != "TRACE"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_serves_leaves_no_core_dump() {
+    let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let told = serve(port, &upstream, directory.path());
+    // Any other process may leave one.
+    let unlimited = |script: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -c unlimited; {script}")]).current_dir(directory.path()).stderr(Stdio::null());
+        command
+    };
+    let dumps = unlimited("kill -ABRT $$").status().unwrap().core_dumped();
+    let mut command = unlimited("exec \"$0\" \"$@\"");
+    command.arg(told.get_program()).args(told.get_args()).env_clear();
+    let mut child = command.envs(told.get_envs().filter_map(|(name, value)| Some((name, value?)))).spawn().unwrap();
+    let visitor = Visitor::new(([127, 0, 0, 1], port).into());
+    eventually("it serves", async || visitor.try_send(http::Method::GET, "/oauth2/healthz", &[], "").await.is_some()).await;
+    send("-ABRT", &child);
+    let status = child.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false), "where another process dumps: {dumps}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_told_with_its_setting_and_no_cause_twice() {
+    let (upstream, directory) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ended = serve(taken.local_addr().unwrap().port(), &upstream, directory.path()).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{told}");
+    let cause = format!("cannot listen on {} (CODER_HTTP_ADDRESS): Address already in use", taken.local_addr().unwrap());
+    assert!(told.contains(&cause) && told.matches("Address already in use").count() == 1, "{told}");
 }
 
 #[tokio::test]

@@ -22,7 +22,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{eventually::eventually, ext_authz, postgres, process::free_port, visitor::Visitor};
+use crate::harness::{
+    certificates::Authority, eventually::eventually, ext_authz, postgres, process::free_port, visitor::Visitor,
+};
 
 /// A manager with the sockets of a service, and where it is told of it.
 struct Manager {
@@ -257,6 +259,25 @@ async fn the_administration_and_ingresses_have_sockets_that_are_passed_on() {
     assert_eq!(Visitor::new(([127, 0, 0, 1], port).into()).on_host("localhost").get("/oauth2/admin").await.status, 404);
     let asked = ext_authz::call(manager.address(1), ext_authz::HEALTH, &[], ext_authz::framed(&[])).await;
     assert_eq!((asked.status, asked.grpc.as_deref()), (200, Some("0")));
+}
+
+/// systemd gives up a socket whose service fails too often, and a start of the service does not open it again by itself.
+#[tokio::test]
+async fn a_start_that_is_given_sockets_and_none_for_https_says_so() {
+    let (authority, mut manager) = (Authority::new(), Manager::new());
+    let (certificate, key) = authority.issue("front", &["localhost"]);
+    for (name, value) in [("CODER_TLS_CERT_FILE", certificate), ("CODER_TLS_KEY_FILE", key)] {
+        manager.variables.insert(name, value);
+    }
+    manager.variables.insert("CODER_TLS_ENABLE", "true".to_owned());
+    manager.variables.insert("CODER_TLS_ADDRESS", "127.0.0.1:0".to_owned());
+    for (names, is_told) in [(&["http"][..], true), (&["http", "https"], false)] {
+        let service = manager.start(names);
+        manager.told("READY").await;
+        service.signal("-TERM");
+        let (code, log) = service.ended().await;
+        assert_eq!((code, log.contains("none for HTTPS")), (Some(0), is_told), "{names:?}: {log}");
+    }
 }
 
 #[tokio::test]

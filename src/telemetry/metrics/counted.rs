@@ -24,6 +24,7 @@ pub(super) struct Counted {
     pub(super) app_tokens: Family<Outcome, Counter>,
     pub(super) kept_posts: Family<Outcome, Counter>,
     pub(super) trace_spans: Family<Outcome, Counter>,
+    pub(super) log_lines_lost: Counter,
     pub(super) providers: ProviderMetrics,
     pub(super) store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     pub(super) store_failures: Family<Operation, Counter>,
@@ -99,6 +100,7 @@ impl Counted {
             app_tokens: Family::default(),
             kept_posts: Family::default(),
             trace_spans: Family::default(),
+            log_lines_lost: Counter::default(),
             providers,
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
@@ -135,7 +137,7 @@ fn register_requests(registry: &mut Registry, counted: &Counted, by_class: Famil
     );
 }
 
-/// What became of logouts, tokens, kept forms and spans.
+/// What became of logouts, tokens, kept forms, spans and log lines.
 fn register_outcomes(registry: &mut Registry, counted: &Counted) {
     registry.register("logouts", "Sessions that their users ended", counted.logouts.clone());
     for source in USER_END_SOURCES {
@@ -169,6 +171,11 @@ fn register_outcomes(registry: &mut Registry, counted: &Counted) {
         drop(counted.trace_spans.get_or_create(&Outcome { outcome }));
     }
     registry.register("trace_spans", "Spans of traces (OpenTelemetry), by what became of them", counted.trace_spans.clone());
+    registry.register(
+        "log_lines_lost",
+        "Log lines that could not be written, or found the queue full because they are not read fast enough",
+        counted.log_lines_lost.clone(),
+    );
 }
 
 /// The calls to the store, and what is known of its state.

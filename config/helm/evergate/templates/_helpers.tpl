@@ -51,7 +51,7 @@ labels:
 {{- end }}
 
 {{/* The times of a stop, added up: preStop, unready, the drain, and the token refreshes that began at its end, which are saved: at the
-     slowest of all providers, each of which may have a timeout of its own; and last, what is written of sessions and of the history. */}}
+     slowest of all providers, each of which may have a timeout of its own; and last, what is written of sessions and of the history, and the last spans of traces. */}}
 {{- define "evergate.gracePeriod" -}}
 {{- $drain := include "evergate.seconds" (.Values.settings.shutdown_timeout | default "30s") -}}
 {{- $tokenCall := include "evergate.seconds" (.Values.settings.oidc_token_timeout | default "30s") | int -}}
@@ -60,7 +60,8 @@ labels:
 {{- end -}}
 {{- $saving := 15 -}}
 {{- $lastWrites := 10 -}}
-{{- add .Values.preStopSeconds 1 $drain $tokenCall $saving $lastWrites -}}
+{{- $lastSpans := 5 -}}
+{{- add .Values.preStopSeconds 1 $drain $tokenCall $saving $lastWrites $lastSpans -}}
 {{- end }}
 
 {{/* How often readiness must fail: while Postgres is away, sessions are served from memory for CODER_STORE_OUTAGE_GRACE, which
@@ -76,7 +77,7 @@ labels:
 
 {{- define "evergate.hostnames" -}}
 {{- $first := (urlParse .Values.settings.access_url).host | splitList ":" | first -}}
-{{- concat (list $first) .Values.hostnames | uniq | toJson -}}
+{{- concat (list (lower $first)) .Values.hostnames | uniq | toJson -}}
 {{- end }}
 
 {{/* The secrets that are there, by the settings that they are for. */}}
