@@ -38,7 +38,7 @@ impl Malformed {
             return Err(Self::Because("a header begins or ends with a blank"));
         }
         // The parser allows some more, where that comes in one piece.
-        if head.headers.len() > MAX_HEADER_FIELDS || length(head) > MAX_HEAD_BYTES {
+        if has_too_many_fields(head) || length(head) > MAX_HEAD_BYTES {
             return Err(Self::TooLarge);
         }
         // Not `Uri::path`, which has a slash of its own where the target has none.
@@ -62,6 +62,13 @@ pub fn complete_target(head: &mut request::Parts) {
     let mut parts = mem::take(&mut head.uri).into_parts();
     parts.path_and_query = Some(target);
     head.uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// Whether there are more header fields than one may have. Over HTTP/2 a browser may send each cookie in a field of its own (RFC 9113
+/// section 8.2.3), which are one in HTTP/1.1.
+fn has_too_many_fields(head: &request::Parts) -> bool {
+    let cookies = || head.headers.get_all(header::COOKIE).iter().count();
+    head.headers.len() > MAX_HEADER_FIELDS && head.headers.len() - cookies().saturating_sub(1) > MAX_HEADER_FIELDS
 }
 
 /// How long the head would be in HTTP/1.1.

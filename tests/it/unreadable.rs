@@ -3,16 +3,20 @@
 
 use std::net::SocketAddr;
 
+use http::{Request, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::{
-    World,
-    frames::{self, Frames},
-    logs::lines_with,
-    wire::{app, read_head},
+use crate::{
+    harness::{
+        World,
+        frames::{self, Frames},
+        logs::lines_with,
+        wire::{app, read_head},
+    },
+    protocols::{http2, whole},
 };
 
 /// Sends this and reads to the end.
@@ -83,6 +87,25 @@ async fn a_request_that_cannot_be_read_is_refused_by_name_and_leaves_a_line() {
         }
     }
     assert!(world.upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn three_hundred_cookies_are_one_line_over_http_2_too() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let mut requests = http2(world.address()).await;
+    let mut ask = async |name: &'static str| {
+        let mut request = Request::get("http://app.test/").header("cookie", visitor.cookie_header());
+        for number in 0..300 {
+            request = request.header(name, format!("c{number}=v"));
+        }
+        requests.send_request(request.body(whole("")).unwrap()).await.unwrap().status()
+    };
+    assert_eq!(ask("cookie").await, StatusCode::OK);
+    assert_eq!(ask("x-line").await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let seen = world.upstream.last();
+    assert_eq!(seen.headers.get_all("cookie").iter().count(), 1);
+    assert!(seen.header("cookie").unwrap().contains("c0=v; c1=v; "));
 }
 
 /// A head of a request with so many more lines, of so many bytes each, over HTTP/1.1 and over HTTP/2: their statuses.
