@@ -8,6 +8,7 @@ mod forwarder;
 mod backend;
 mod target;
 
+mod clear_site_data;
 mod forwarding_headers;
 mod hop_by_hop;
 mod own_headers;

@@ -11,6 +11,7 @@ use http::{
 };
 
 use super::{
+    clear_site_data,
     edits::Edits,
     error::ForwardError,
     forwarding_headers,
@@ -181,6 +182,7 @@ impl Backend {
     pub(super) fn clean_response(&self, headers: &mut HeaderMap) {
         hop_by_hop::remove_from_response(headers);
         self.cookies.strip_reserved_set_cookies(headers);
+        clear_site_data::spare_cookies(headers);
         self.target.answer_edits.apply(headers);
     }
 

@@ -3,6 +3,7 @@
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 use super::{
+    clear_site_data::CLEAR_SITE_DATA,
     own_headers::{OLD_RESPONSE_MARK, RESPONSE_MARK},
     websocket::is_websocket,
 };
@@ -60,7 +61,7 @@ fn is_for_a_head_alone(name: &HeaderName) -> bool {
             | header::CONTENT_TYPE
             | header::MAX_FORWARDS
             | header::SET_COOKIE
-    )
+    ) || *name == CLEAR_SITE_DATA
 }
 
 /// Whether a field marks Evergate's own responses.

@@ -15,7 +15,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{World, eventually::eventually, wire::app};
+use crate::harness::{
+    World,
+    eventually::eventually,
+    wire::{app, read_head},
+};
 
 /// An app whose answer to `/3` is the third of its answers, sent in pieces of so many bytes.
 struct App {
@@ -262,4 +266,20 @@ async fn an_app_that_resets_every_connection_is_not_tried_for_ever() {
         assert!(["upstream_broken", "upstream_unreachable"].contains(&reply.header("evergate-response")));
     }
     assert_eq!(count.load(Ordering::Relaxed), 20);
+}
+
+#[tokio::test]
+async fn an_app_that_clears_its_site_data_does_not_take_the_session_along() {
+    let clearing = app(|mut stream| async move {
+        while read_head(&mut stream).await.is_some() {
+            let data = "clear-site-data: \"cache\", \"cookies\"\r\nclear-site-data: \"*\"\r\n";
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{data}content-length: 0\r\n\r\n").as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let world = World::build().set("upstream_url", &format!("http://{clearing}")).start().await;
+    let reply = world.signed_in().await.get("/").await;
+    let cleared: Vec<_> = reply.headers.get_all("clear-site-data").iter().map(|line| line.to_str().unwrap()).collect();
+    assert!(cleared.len() == 2 && cleared.iter().all(|line| line.contains("cache") && !line.contains("cookies")), "{cleared:?}");
+    assert!(!cleared.concat().contains('*'));
 }

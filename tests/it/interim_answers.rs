@@ -22,7 +22,7 @@ async fn hinting_app(may_answer: watch::Receiver<bool>) -> SocketAddr {
         async move {
             while let Some((head, _)) = read_head(&mut stream).await {
                 let path = head.split(' ').nth(1).unwrap().to_owned();
-                let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nconnection: x-hop\r\nx-hop: 1\r\nevergate-response: signed_in\r\nevergate-answer: signed_in\r\nset-cookie: __Host-evergate_session=planted\r\ncontent-length: 5\r\n\r\n";
+                let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nconnection: x-hop\r\nx-hop: 1\r\nevergate-response: signed_in\r\nevergate-answer: signed_in\r\nset-cookie: __Host-evergate_session=planted\r\nclear-site-data: \"cookies\"\r\ncontent-length: 5\r\n\r\n";
                 stream.write_all(hints.as_bytes()).await.unwrap();
                 may_answer.wait_for(|may| *may).await.unwrap();
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx-upstream: 1\r\n\r\n{path}", path.len());
@@ -50,6 +50,7 @@ async fn hinting_http2_app(may_answer: watch::Receiver<bool>) -> SocketAddr {
                     ("evergate-response", "signed_in"),
                     ("evergate-answer", "signed_in"),
                     ("set-cookie", "__Host-evergate_session=planted"),
+                    ("clear-site-data", "\"cookies\""),
                 ];
                 // Switching protocols is nothing that HTTP/2 has.
                 let hints = [head(&[(":status", "100")]), head(&[(":status", "101")]), head(&[(":status", "102")]), head(&hint)];
