@@ -31,14 +31,13 @@ use tracing::Instrument;
 
 use crate::{
     address::Scheme,
-    admission::{Admission, Admitted, NotAdmitted},
+    admission::{Admission, Admitted},
     endpoints::{self, Endpoints, Refused},
     exchange::{Exchange, complete_target},
     forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     kept_posts::KeptPosts,
     policy::Permit,
     refusal::{Refusal, response::preflight_response},
-    routing::Route,
     server::{Peer, StreamReset},
     session::live::Watch,
     telemetry::{AccessLog, metrics::Metrics, traces::Tracer},
@@ -48,6 +47,7 @@ use crate::{
 use answered::{Answered, for_method};
 use cors::Readers;
 use destination::Destination;
+use judging::RouteRequest;
 use recorder::Recorder;
 use trace::{RouteTaken, Trace};
 
@@ -225,12 +225,10 @@ impl Gateway {
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
         let destination = destination::find(&self.parts.settings, exchange, &head)?;
-        let is_elsewhere = self.is_at_another_listener(caller, &destination);
+        if self.is_at_another_listener(caller, &destination) {
+            return Err(destination.not_here());
+        }
         let route = match destination {
-            Destination::Endpoint(_) if is_elsewhere => return Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into())),
-            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) if is_elsewhere => {
-                return Err(Refusal::NoSuchPage.into());
-            }
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::ForwardAuth(form) => {
@@ -269,7 +267,8 @@ impl Gateway {
             true => Box::pin(self.read_resend(body)).await?,
             false => (ClientBody::Incoming(body), None),
         };
-        let judged = match self.judge_or_refuse(exchange, &caller.memo, route, &head.headers, has_no_body).await {
+        let request = RouteRequest { exchange, memo: &caller.memo, route, headers: &head.headers, has_no_body };
+        let judged = match self.judge_or_refuse(request).await {
             Ok(judged) => judged,
             Err(refusal) if route.keeps_form_posts => {
                 return Err(Box::pin(self.keep_or_refuse(exchange, &head, (body, resend.as_ref()), refusal)).await.into());
@@ -317,24 +316,6 @@ impl Gateway {
                 trace.user = self.recorder.user(&admitted.by);
                 (admitted.permit, Some(self.parts.admission.watch(admitted.by)))
             }
-        }
-    }
-
-    /// Judges a request by its route. Whoever must sign in is told where.
-    async fn judge_or_refuse(
-        &self,
-        exchange: &Exchange,
-        memo: &ConnectionMemo,
-        route: &Route,
-        headers: &HeaderMap,
-        has_no_body: bool,
-    ) -> Result<Judged, Refusal> {
-        match self.judge(exchange, memo, route, headers, has_no_body).await {
-            Ok(judged) => Ok(judged),
-            Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(Box::pin(self.parts.admission.refuse_unauthenticated(exchange, headers, &route.rule, (reason, grant))).await)
-            }
-            Err(NotAdmitted::Refused(refusal)) => Err(refusal),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use http::request;
 
-use super::settings::{ForwardAuth, Settings};
+use super::{
+    NotServed,
+    settings::{ForwardAuth, Settings},
+};
 use crate::{
     endpoints::{self, forward_auth::Form},
     exchange::{Exchange, Malformed},
@@ -21,6 +24,16 @@ pub(super) enum Destination<'a> {
     ResourceMetadata(&'a Route),
     /// To an app.
     Route(&'a Route),
+}
+
+impl Destination<'_> {
+    /// What is answered where the destination is reached at another listener.
+    pub(super) fn not_here(&self) -> NotServed {
+        match self {
+            Destination::Endpoint(_) => NotServed::ByEndpoint(Refusal::NoSuchPage.into()),
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => Refusal::NoSuchPage.into(),
+        }
+    }
 }
 
 pub(super) fn find<'a>(

@@ -8,6 +8,7 @@ use super::{
     cors::{self, Readers},
     destination::{self, Destination},
     for_method,
+    judging::RouteRequest,
     trace::{RouteTaken, Trace},
     webdav,
 };
@@ -170,7 +171,10 @@ impl Gateway {
         let judged = match trace.readers.as_ref().filter(|readers| readers.is_preflight()) {
             // The ingress sends it to the app, which answers it.
             Some(readers) => Ok(Judged::Preflight(cors::permit_preflight(exchange, route, readers, headers)?)),
-            None => self.judge(exchange, question.memo, route, headers, question.has_no_body).await,
+            None => {
+                let Question { has_no_body, memo, asked: _ } = question;
+                self.judge(RouteRequest { exchange, memo, route, headers, has_no_body }).await
+            }
         };
         let judged = match judged {
             // Who must be one of these is somebody.

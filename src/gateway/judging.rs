@@ -13,33 +13,42 @@ use crate::{
     visitor::ConnectionMemo,
 };
 
+/// A request of a route, as far as it is judged by it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RouteRequest<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) memo: &'a ConnectionMemo,
+    pub(super) route: &'a Route,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) has_no_body: bool,
+}
+
 impl Gateway {
+    /// Judges a request by its route. Whoever must sign in is told where.
+    pub(super) async fn judge_or_refuse(&self, request: RouteRequest<'_>) -> Result<Judged, Refusal> {
+        match self.judge(request).await {
+            Ok(judged) => Ok(judged),
+            Err(NotAdmitted::SignIn(reason, grant)) => {
+                let RouteRequest { exchange, route, headers, .. } = request;
+                Err(Box::pin(self.parts.admission.refuse_unauthenticated(exchange, headers, &route.rule, (reason, grant))).await)
+            }
+            Err(NotAdmitted::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     /// Judges a request by its route.
-    pub(super) async fn judge(
-        &self,
-        exchange: &Exchange,
-        memo: &ConnectionMemo,
-        route: &Route,
-        headers: &HeaderMap,
-        has_no_body: bool,
-    ) -> Result<Judged, NotAdmitted> {
+    pub(super) async fn judge(&self, request: RouteRequest<'_>) -> Result<Judged, NotAdmitted> {
         match &self.parts.tracer {
-            None => self.judge_by_rule(exchange, memo, route, headers, has_no_body).await,
+            None => self.judge_by_rule(request).await,
             Some(_) => {
                 let span = tracing::trace_span!(target: SPANS, "authorize");
-                Box::pin(self.judge_by_rule(exchange, memo, route, headers, has_no_body).instrument(span)).await
+                Box::pin(self.judge_by_rule(request).instrument(span)).await
             }
         }
     }
 
-    async fn judge_by_rule(
-        &self,
-        exchange: &Exchange,
-        memo: &ConnectionMemo,
-        route: &Route,
-        headers: &HeaderMap,
-        has_no_body: bool,
-    ) -> Result<Judged, NotAdmitted> {
+    async fn judge_by_rule(&self, request: RouteRequest<'_>) -> Result<Judged, NotAdmitted> {
+        let RouteRequest { exchange, memo, route, headers, has_no_body } = request;
         let (rule, admission) = (&route.rule, &self.parts.admission);
         // Where the route has a CORS policy, its preflights were judged by that.
         if route.cors.is_none()
