@@ -65,4 +65,4 @@ pub use request_body::ClientBody;
 pub use reserved_headers::{is_reserved_header, may_be_set};
 pub use response_body::ResponseBody;
 pub use target::{Protocol, Target, Timeouts};
-pub use upstream_connections::UpstreamConnections;
+pub use upstream_connections::{TooManyConnections, UpstreamConnections};

@@ -124,6 +124,8 @@ impl Backend {
             match self.send_to(client, outgoing, origin, path.clone(), mode, interim).await {
                 Ok(sent) => return Ok(sent),
                 Err(Undelivered { error: ForwardError::Busy, outgoing: Some(unsent) }) => outgoing = unsent,
+                // Nor would another one have a connection.
+                Err(Undelivered { error: error @ ForwardError::NoConnection(_), .. }) => return Err(error),
                 Err(Undelivered { error, outgoing: Some(unsent) }) => {
                     failed(client);
                     (last_error, outgoing) = (error, unsent);

@@ -8,11 +8,14 @@ use http::{
 };
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::{Instant, timeout_at},
+};
 use tower_service::Service;
 
 use super::{
-    http1::{BoxError, Transport},
+    http1::{BoxError, Transport, reaper::now},
     resolver::Resolver,
     target::Protocol,
     upstream_connections::{UpstreamConnectionSlot, UpstreamConnections},
@@ -38,7 +41,7 @@ pub(super) struct Connector {
     pub(super) way: Way,
     /// The connections to all upstreams, of which it makes more.
     pub(super) open: UpstreamConnections,
-    /// How long one may wait for others to end.
+    /// How long one may take, with the wait for others to end.
     pub(super) within: Duration,
 }
 
@@ -52,25 +55,34 @@ pub(super) enum Way {
 impl Connector {
     /// Makes a connection, which counts as open for as long as the slot is held.
     pub(super) async fn connect(&self) -> Result<(Transport, UpstreamConnectionSlot), BoxError> {
+        let deadline = self.deadline();
         let slot = self.slot().await?;
-        Ok((self.connect_in_slot().await?, slot))
+        Ok((self.connect_in_slot(deadline).await?, slot))
     }
 
-    /// Waits until another connection may be open.
+    /// By when a connection must be made that is asked for now.
+    pub(super) fn deadline(&self) -> Instant {
+        now() + self.within
+    }
+
+    /// Waits until another connection may be open. A quarter of the time is left to make it.
     pub(super) async fn slot(&self) -> Result<UpstreamConnectionSlot, BoxError> {
-        self.open.acquire(self.within).await
+        Ok(self.open.acquire(self.within / 4 * 3).await?)
     }
 
     /// Makes a connection for which there is a slot.
-    pub(super) async fn connect_in_slot(&self) -> Result<Transport, BoxError> {
-        match &self.way {
-            Way::Tcp(connector) => {
-                let mut connector = connector.clone();
-                poll_fn(|context| connector.poll_ready(context)).await?;
-                Ok(transport(connector.call(Uri::default()).await?))
+    pub(super) async fn connect_in_slot(&self, deadline: Instant) -> Result<Transport, BoxError> {
+        let connected = async {
+            match &self.way {
+                Way::Tcp(connector) => {
+                    let mut connector = connector.clone();
+                    poll_fn(|context| connector.poll_ready(context)).await?;
+                    Ok(transport(connector.call(Uri::default()).await?))
+                }
+                Way::Unix(connector) => Ok(Transport::Unix(connector.connect().await?)),
             }
-            Way::Unix(connector) => Ok(Transport::Unix(connector.connect().await?)),
-        }
+        };
+        timeout_at(deadline, connected).await?
     }
 }
 

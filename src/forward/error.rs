@@ -26,9 +26,12 @@ pub enum ForwardError {
     /// The upstream changed to a protocol that was not requested.
     #[error("the upstream changed to a protocol that was not requested")]
     UnexpectedUpgrade,
-    /// All of the route's upstreams have as many requests as they may have, or no more connections to upstreams may be open.
+    /// All of the route's upstreams have as many requests as they may have.
     #[error("the upstream has as many requests as it may have")]
     Busy,
+    /// No more connections to upstreams may be open; the request was not sent.
+    #[error("no connection to the upstream may be opened")]
+    NoConnection(#[source] TooManyConnections),
     /// The route leads nowhere.
     #[error("the route has no upstream")]
     NoUpstream,
@@ -40,6 +43,6 @@ pub enum ForwardError {
 impl ForwardError {
     /// Why no connection could be made.
     pub(super) fn of_connecting(error: BoxError) -> Self {
-        if error.is::<TooManyConnections>() { Self::Busy } else { Self::Unreachable(error) }
+        error.downcast().map_or_else(Self::Unreachable, |too_many| Self::NoConnection(*too_many))
     }
 }

@@ -6,6 +6,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     address::Address,
     connect::Connector,
@@ -16,6 +18,7 @@ use super::{
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
     response_body::UpstreamBody,
+    upstream_connections::Pool,
 };
 
 /// While no more connections may be open, it is looked so often for one that has become idle.
@@ -31,7 +34,9 @@ pub(super) struct Http1Client {
 impl Http1Client {
     /// A client of the upstream at `address`, none of whose connections is used again before it has been idle for `min_idle`.
     pub(super) fn new(connector: Connector, address: &Address, min_idle: Duration) -> Self {
-        Self { connector, idle: IdlePool::with_reaper(address.to_string(), min_idle) }
+        let idle = IdlePool::with_reaper(address.to_string(), min_idle);
+        connector.open.register(&idle);
+        Self { connector, idle }
     }
 
     /// Sends a request. The head of its response must come within `head_timeout` from when all of it was sent.
@@ -77,12 +82,13 @@ impl Http1Client {
     /// A new connection, or `instead` one that becomes idle while no other may be open; and whether it was idle. One that takes nothing
     /// says that there is no upstream.
     async fn open(&self, instead: Option<OnClose>) -> Result<(Box<Connection>, bool), BoxError> {
+        let deadline = self.connector.deadline();
         let slot = tokio::select! {
             biased;
             slot = self.connector.slot() => slot?,
             idle = self.becomes_idle(instead) => return Ok((idle, true)),
         };
-        let transport = self.connector.connect_in_slot().await?;
+        let transport = self.connector.connect_in_slot(deadline).await?;
         Ok((Box::new(Connection::holding(transport, Box::new(slot))), false))
     }
 
@@ -95,6 +101,16 @@ impl Http1Client {
                 return idle;
             }
         }
+    }
+}
+
+impl Pool for IdlePool {
+    fn longest_idle_since(&self) -> Option<Instant> {
+        Self::longest_idle_since(self)
+    }
+
+    fn close_longest_idle(&self) {
+        Self::close_longest_idle(self);
     }
 }
 

@@ -60,8 +60,11 @@ struct Sent {
 
 impl Http2Client {
     pub(super) fn new(connector: Connector, timeouts: &Timeouts) -> Self {
+        let open = connector.open.clone();
         let opener = Opener { connector, timeout: timeouts.connect, ping: timeouts.ping };
-        Self { pool: Http2Pool::with_reaper(opener, timeouts.connect) }
+        let pool = Http2Pool::with_reaper(opener, timeouts.connect);
+        open.register(&pool);
+        Self { pool }
     }
 
     /// Sends a request. The upstream may keep it waiting for no longer than `head_timeout`: between two pieces that it takes of the

@@ -147,6 +147,7 @@ fn of_upgrade(error: ForwardError) -> ForwardError {
         | ForwardError::SessionEnded
         | ForwardError::UnexpectedUpgrade
         | ForwardError::Busy
+        | ForwardError::NoConnection(_)
         | ForwardError::NoUpstream
         | ForwardError::Target(_)) => other,
     }

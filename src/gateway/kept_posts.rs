@@ -83,7 +83,7 @@ impl Gateway {
     /// Keeps a form again that was sent and certainly did not reach the app.
     pub(super) async fn put_back(&self, kept: &KeptPost, forwarded: &Result<Forwarded, ForwardError>) {
         match forwarded {
-            Err(ForwardError::Unreachable(_) | ForwardError::Busy | ForwardError::NoUpstream) => {
+            Err(ForwardError::Unreachable(_) | ForwardError::Busy | ForwardError::NoConnection(_) | ForwardError::NoUpstream) => {
                 self.parts.kept_posts.put_back(kept).await;
             }
             Ok(_)

@@ -100,7 +100,7 @@ impl Refusal {
             Self::Upstream(ForwardError::Incomplete(_)) => {
                 row(StatusCode::REQUEST_TIMEOUT, "request_incomplete", Message::RequestIncomplete)
             }
-            Self::Upstream(ForwardError::Busy) => Row {
+            Self::Upstream(ForwardError::Busy | ForwardError::NoConnection(_)) => Row {
                 retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", Message::UpstreamBusy)

@@ -183,6 +183,17 @@ impl IdlePool {
         }
     }
 
+    /// Since when the connection is idle that has been so for the longest time.
+    pub fn longest_idle_since(&self) -> Option<Instant> {
+        self.lock().connections.front().map(|idle| idle.since)
+    }
+
+    /// Closes that one.
+    pub fn close_longest_idle(&self) {
+        // Not dropped under the lock.
+        let _closed = self.lock().connections.pop_front();
+    }
+
     /// Closes the connections whose limit is over, and those that the server has closed.
     fn reap(&self) {
         let (now, mut found) = (now(), Vec::new());

@@ -19,7 +19,7 @@ use super::{
     connection::{Http2Connection, Opener},
 };
 use crate::{
-    forward::error::ForwardError,
+    forward::{error::ForwardError, upstream_connections::Pool},
     lock::{Mutex, MutexGuard},
 };
 
@@ -106,7 +106,7 @@ impl Http2Pool {
     /// Takes a place on a connection with room.
     ///
     /// # Errors
-    /// [`ForwardError::Unreachable`]; [`ForwardError::Busy`] if there was no place in time.
+    /// [`ForwardError::Unreachable`], [`ForwardError::NoConnection`]; [`ForwardError::Busy`] if there was no place in time.
     pub(super) async fn checkout(self: &Arc<Self>) -> Result<Place, ForwardError> {
         let mut waiting = None;
         loop {
@@ -197,6 +197,27 @@ impl Http2Pool {
         let now = now();
         let is_kept = |entry: &Entry| entry.load > 0 || now.duration_since(entry.idle_since) < IDLE_TIMEOUT;
         self.lock().entries.retain(|entry| !entry.connection.is_closed() && is_kept(entry));
+    }
+}
+
+impl State {
+    /// The connection that has been idle for the longest time, and its position.
+    fn longest_idle(&self) -> Option<(usize, &Entry)> {
+        let idle = self.entries.iter().enumerate().filter(|(_, entry)| entry.load == 0);
+        idle.min_by_key(|(_, entry)| entry.idle_since)
+    }
+}
+
+impl Pool for Http2Pool {
+    fn longest_idle_since(&self) -> Option<Instant> {
+        self.lock().longest_idle().map(|(_, entry)| entry.idle_since)
+    }
+
+    fn close_longest_idle(&self) {
+        let mut state = self.lock();
+        if let Some((position, _)) = state.longest_idle() {
+            state.entries.swap_remove(position);
+        }
     }
 }
 
