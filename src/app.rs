@@ -27,8 +27,8 @@ mod watched_file;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::Clock, config::Checked, forward::UpstreamConnections, session, systemd::Sockets, telemetry::metrics::Metrics,
-    timings::Timings,
+    clock::Clock, config::Checked, forward::UpstreamConnections, server::ConnectionSlots, session, systemd::Sockets,
+    telemetry::metrics::Metrics, timings::Timings,
 };
 
 use background::Background;
@@ -72,15 +72,15 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let core = Core::new(&settings, foundations, shutdown.clone(), UpstreamConnections::new(most_connections), certificates)?;
     let front = Arc::new(CurrentFront::new(&core, settings.gateway, settings.targets)?);
     start_background(&core, settings.session, settings.event_retention);
-    let metrics = core.foundations.metrics.clone();
+    let (metrics, slots) = (core.foundations.metrics.clone(), ConnectionSlots::with_reserve(most_connections));
     if let Some(listener) = listeners.metrics {
-        shutdown.work.spawn(serve_metrics(listener, metrics.clone(), shutdown.background.clone()));
+        shutdown.work.spawn(serve_metrics(listener, metrics.clone(), Arc::clone(&slots), shutdown.background.clone()));
     }
     if let Some(listener) = listeners.jobs {
         let asked = Arc::clone(&front);
         shutdown.work.spawn(listener.serve(shutdown.stop.clone(), move || asked.app_tokens()));
     }
-    let serving = listeners.served.start(&front, most_connections, &shutdown.stop);
+    let serving = listeners.served.start(&front, &slots, &shutdown.stop);
     let Addresses { plain, secure, metrics: metrics_address, ext_authz, administration, jobs } = addresses;
     tracing::info!(address = %plain, tls.address = secure.map(display), connections.most = most_connections, "listening");
     Ok(Running {

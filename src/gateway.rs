@@ -228,6 +228,9 @@ impl Gateway {
         if self.is_at_another_listener(caller, &destination) {
             return Err(destination.not_here());
         }
+        if caller.peer.slot.is_of_reserve() && caller.entrance != Entrance::Administration && !destination.has_reserve() {
+            return Err(Refusal::Full.into());
+        }
         let route = match destination {
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.

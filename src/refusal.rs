@@ -37,6 +37,8 @@ pub enum Refusal {
     Unreadable(u16),
     /// Its request line and headers are larger than they may be.
     HeadTooLarge,
+    /// All connections of clients are in use, but for a few that are kept for probes.
+    Full,
     /// It names a host that is none of our sites.
     Misdirected,
     /// It is redirected to the same page of the access URL.
@@ -134,6 +136,7 @@ impl Refusal {
             Self::BadRequest(_)
             | Self::Unreadable(_)
             | Self::HeadTooLarge
+            | Self::Full
             | Self::Misdirected
             | Self::RedirectToAccessUrl
             | Self::MethodNotAllowed

@@ -3,12 +3,17 @@
 mod abort_after_flush;
 mod activity;
 mod alpn;
+mod chunk_queue;
 mod client_stream;
 mod connection;
+mod connection_end;
 mod interim_queue;
 mod interim_responses;
 mod lifetime;
 mod lingering_close;
+mod over_http1;
+mod over_http2;
+mod protocols;
 mod raw_response;
 mod shared_body;
 mod slots;
@@ -37,7 +42,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{connection_slot::ConnectionSlot, send_buffer::limit_unsent, tls::ServerCertificates};
 
-use connection::{Protocols, handshake};
+use connection::handshake;
+use protocols::Protocols;
 
 pub use client_stream::RejectMalformed;
 pub use interim_responses::InterimResponses;
@@ -147,26 +153,16 @@ where
             }
         };
         // Only then is it known that somebody needs a slot, for which another connection may have to end.
-        let Some(Some(slot)) = stop.run_until_cancelled(slots.take()).await else { break };
-        let peer = Peer {
-            address: address.ip(),
-            is_secure: listener.tls.is_some(),
-            slot: ConnectionSlot::new(slot),
-            interims: InterimResponses::default(),
-        };
+        let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
+        let peer = Peer { address: address.ip(), is_secure: listener.tls.is_some(), slot, interims: InterimResponses::default() };
         let (protocols, tls, stop) = (Arc::clone(&protocols), listener.tls.clone(), stop.clone());
         let make_service = make_service.clone();
         let registered = slots.register(Arc::clone(&peer.interims.0), peer.slot.clone());
         connections.spawn(async move {
             set_keepalive(&stream);
             limit_unsent(&stream);
-            tokio::select! {
-                biased;
-                () = handshake(&protocols, stream, peer, tls, &stop, make_service) => {}
-                () = registered.connection.evicted() => {
-                    tracing::debug!(client.address = %address.ip(), "an idle client connection makes room for another");
-                }
-            }
+            handshake(&protocols, stream, peer, tls, &stop, make_service).await;
+            drop(registered);
         });
     }
     drop(listener.socket);
@@ -193,23 +189,24 @@ fn set_keepalive(stream: &TcpStream) {
 ///
 /// # Errors
 /// The system's.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let bound = if address.ip() == Ipv6Addr::UNSPECIFIED { bind_everywhere(address) } else { TcpListener::bind(address).await };
-    match bound {
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match listen(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != std::io::ErrorKind::AddrInUse => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+            listen((Ipv4Addr::UNSPECIFIED, address.port()).into()).map_err(|_| error)
         }
         bound => bound,
     }
 }
 
-/// As many connections as other listeners let wait.
+/// So many connections wait until they are accepted, as of other proxies: after a restart all clients connect at once.
 const BACKLOG: u32 = 1024;
 
-fn bind_everywhere(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = TcpSocket::new_v6()?;
-    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
-    // As the others, so that a replica that starts again finds its port free.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // A replica that starts again finds its port free.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

@@ -46,13 +46,13 @@ impl Listeners {
     pub(super) async fn open(mut sockets: Sockets, settings: &Checked, clock: &Clock) -> anyhow::Result<Self> {
         let (are_passed_on, is_https_passed_on) = (!sockets.is_empty(), sockets.has(Purpose::Https));
         let hosts = settings.gateway.exchange.sites.certificate_hosts();
-        let plain = listener(&mut sockets, Purpose::Http, settings.server.address, None).await?;
+        let plain = listener(&mut sockets, Purpose::Http, settings.server.address, None)?;
         let (secure, certificates) = match &settings.server.tls {
             Some((address, certificates)) => {
                 let loaded = certificates.load(hosts, clock.clone());
                 let (config, resolver) = loaded.context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
                 let tls = Some(Arc::new(config).into());
-                (Some(listener(&mut sockets, Purpose::Https, *address, tls).await?), Some(resolver))
+                (Some(listener(&mut sockets, Purpose::Https, *address, tls)?), Some(resolver))
             }
             None => (None, None),
         };
@@ -60,16 +60,16 @@ impl Listeners {
         let ext_authz = match settings.server.ext_authz {
             Some(asked) => {
                 let tls = if asked.is_secure { Some(tls().context("there are no certificates to serve")?) } else { None };
-                Some(listener(&mut sockets, Purpose::ExtAuthz, asked.address, tls).await?)
+                Some(listener(&mut sockets, Purpose::ExtAuthz, asked.address, tls)?)
             }
             None => None,
         };
         let metrics = match settings.telemetry.metrics_address {
-            Some(address) => Some(listen(&mut sockets, Purpose::Metrics, address).await?),
+            Some(address) => Some(listen(&mut sockets, Purpose::Metrics, address)?),
             None => None,
         };
         let administration = match settings.administration.as_ref().and_then(|administration| administration.address) {
-            Some(address) => Some(listener(&mut sockets, Purpose::Administration, address, tls()).await?),
+            Some(address) => Some(listener(&mut sockets, Purpose::Administration, address, tls())?),
             None => None,
         };
         sockets.all_taken()?;
@@ -96,19 +96,19 @@ impl Listeners {
     }
 }
 
-async fn listener(
+fn listener(
     sockets: &mut Sockets,
     purpose: Purpose,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
 ) -> anyhow::Result<server::Listener> {
-    Ok(server::Listener { socket: listen(sockets, purpose, address).await?, tls })
+    Ok(server::Listener { socket: listen(sockets, purpose, address)?, tls })
 }
 
 /// The socket that was passed on, or else one that is bound to `address`.
-async fn listen(sockets: &mut Sockets, purpose: Purpose, address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn listen(sockets: &mut Sockets, purpose: Purpose, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let Some(socket) = sockets.take(purpose) else {
-        let bound = server::bind(address).await;
+        let bound = server::bind(address);
         return bound.with_context(|| format!("cannot listen on {address} ({})", purpose.address_setting()));
     };
     socket.set_nonblocking(true)?;

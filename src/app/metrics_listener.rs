@@ -1,5 +1,7 @@
 //! Serves metrics on their own listener, so that no route can expose them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -16,16 +18,19 @@ use crate::{
 /// descriptors than these.
 const MAX_CONNECTIONS: usize = 32;
 
-/// Serves metrics until `stop`.
-pub(super) async fn serve_metrics(socket: TcpListener, metrics: Metrics, stop: CancellationToken) {
+/// Serves metrics until `stop`, among them how many connections of clients there are, which have these `slots`.
+pub(super) async fn serve_metrics(socket: TcpListener, metrics: Metrics, slots: Arc<ConnectionSlots>, stop: CancellationToken) {
     let listener = server::Listener { socket, tls: None };
     let make_service = move |_peer: Peer| {
-        let metrics = metrics.clone();
+        let (metrics, slots) = (metrics.clone(), Arc::clone(&slots));
         ConnectionService {
             reject: Box::new(|status| {
                 empty(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)).map(|_| Bytes::new())
             }),
-            respond: move |request: Request<Incoming>| std::future::ready(Ok::<_, StreamReset>(answer(&request, &metrics))),
+            respond: move |request: Request<Incoming>| {
+                metrics.client_connections(slots.open(), slots.max());
+                std::future::ready(Ok::<_, StreamReset>(answer(&request, &metrics)))
+            },
         }
     };
     server::serve(listener, ConnectionSlots::new(MAX_CONNECTIONS), stop, make_service).await;

@@ -24,9 +24,13 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Serves them until `stop`, on no more than `most_connections` at a time. The task ends when all connections have.
-    pub(super) fn start(self, front: &Arc<CurrentFront>, most_connections: usize, stop: &CancellationToken) -> JoinHandle<()> {
-        let slots = ConnectionSlots::new(most_connections);
+    /// Serves them until `stop`, on connections that have one of the `slots` each. The task ends when all connections have.
+    pub(super) fn start(
+        self,
+        front: &Arc<CurrentFront>,
+        slots: &Arc<ConnectionSlots>,
+        stop: &CancellationToken,
+    ) -> JoinHandle<()> {
         let requests = |entrance, listener| {
             let front = Arc::clone(front);
             let make_service = move |peer: Peer| {
@@ -36,7 +40,7 @@ impl Served {
                     respond: move |request| front.gateway().handle(Arc::clone(&caller), request),
                 }
             };
-            server::serve(listener, Arc::clone(&slots), stop.clone(), make_service)
+            server::serve(listener, Arc::clone(slots), stop.clone(), make_service)
         };
         let calls = |listener| {
             let front = Arc::clone(front);
@@ -47,7 +51,7 @@ impl Served {
                     respond: move |request| front.gateway().handle_call(Arc::clone(&caller), request),
                 }
             };
-            server::serve(listener, Arc::clone(&slots), stop.clone(), make_service)
+            server::serve(listener, Arc::clone(slots), stop.clone(), make_service)
         };
         let mut all = vec![requests(Entrance::Public, self.plain)];
         all.extend(self.secure.map(|listener| requests(Entrance::Public, listener)));

@@ -27,6 +27,14 @@ pub(super) enum Destination<'a> {
 }
 
 impl Destination<'_> {
+    /// Whether it is served on the connections that are kept for it.
+    pub(super) fn has_reserve(&self) -> bool {
+        match self {
+            Destination::Endpoint(path) => endpoints::is_probe(path) || endpoints::is_administration(path),
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => false,
+        }
+    }
+
     /// What is answered where the destination is reached at another listener.
     pub(super) fn not_here(&self) -> NotServed {
         match self {

@@ -87,6 +87,8 @@ messages! {
     UpstreamBroken = "upstream_broken",
     /// The upstream has too much to do.
     UpstreamBusy = "upstream_busy",
+    /// All connections are in use.
+    ServerBusy = "server_busy",
     /// The upstream is too slow.
     UpstreamTimedOut = "upstream_timed_out",
     /// The request broke off.

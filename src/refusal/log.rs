@@ -32,6 +32,8 @@ impl Refusal {
             ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
             Self::Unreadable(status) => tracing::debug!(request.id = id, status, "a request that cannot be read"),
+            // The server warns of it.
+            Self::Full => tracing::debug!(request.id = id, "all client connections are in use"),
             Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
             Self::MethodNotAllowed
             | Self::NoSuchPage

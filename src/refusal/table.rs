@@ -100,6 +100,11 @@ impl Refusal {
             Self::Upstream(ForwardError::Incomplete(_)) => {
                 row(StatusCode::REQUEST_TIMEOUT, "request_incomplete", Message::RequestIncomplete)
             }
+            Self::Full => Row {
+                retry_after: Some(SOON),
+                offers: Offer::TryAgain,
+                ..row(StatusCode::SERVICE_UNAVAILABLE, "server_busy", Message::ServerBusy)
+            },
             Self::Upstream(ForwardError::Busy | ForwardError::NoConnection(_)) => Row {
                 retry_after: Some(SOON),
                 offers: Offer::TryAgain,
@@ -126,6 +131,7 @@ impl Refusal {
             Self::BadRequest(_)
             | Self::Unreadable(_)
             | Self::HeadTooLarge
+            | Self::Full
             | Self::Misdirected
             | Self::RedirectToAccessUrl
             | Self::MethodNotAllowed

@@ -7,11 +7,11 @@ use std::sync::{
 
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
-use super::interim_queue::InterimQueue;
+use super::{chunk_queue::ChunkQueue, interim_queue::InterimQueue};
 
-use crate::lock::Mutex;
+use crate::{connection_slot::ConnectionSlot, lock::Mutex};
 
 /// The state of a connection that hyper does not tell.
 #[derive(Debug, Default)]
@@ -26,8 +26,10 @@ pub(super) struct ConnectionActivity {
     response: AtomicU8,
     abort: OnceLock<Abort>,
     empty_frames: AtomicU8,
-    /// Since when nothing has been in progress, as far as that was seen; none before it was.
-    idle_since: Mutex<Option<Instant>>,
+    is_evicted: AtomicBool,
+    evicted: Notify,
+    /// What h2 has of responses.
+    pub(super) chunks: ChunkQueue,
     /// Interim responses that are not written yet.
     pub(super) interim: InterimQueue,
 }
@@ -142,14 +144,33 @@ impl ConnectionActivity {
         self.requested_upgrade.lock().take().filter(|_| !self.is_tunnel())
     }
 
-    /// Notes that something was in progress until now.
-    pub(super) fn set_idle_since(&self, since: Instant) {
-        *self.idle_since.lock() = Some(since);
+    /// Whether nothing is in progress on the connection, which has this slot, and all of every response is written.
+    pub(super) fn is_idle(&self, slot: &ConnectionSlot) -> bool {
+        let has_unwritten =
+            if self.is_http2() { !self.chunks.is_empty() } else { self.response.load(Ordering::Relaxed) != NO_RESPONSE };
+        slot.is_idle() && !slot.has_open_body() && !self.is_writing() && !has_unwritten
     }
 
-    /// Since when nothing has been in progress, as far as that was seen.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        *self.idle_since.lock()
+    /// Has the connection make room for another if it is idle.
+    pub(super) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.evicted.notify_one();
+    }
+
+    /// Waits until the connection is to make room for another, and is idle.
+    pub(super) async fn evicted(&self, slot: &ConnectionSlot) {
+        loop {
+            self.evicted.notified().await;
+            if self.is_idle(slot) {
+                return;
+            }
+            self.is_evicted.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is to make room for another.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
     }
 
     /// Notes whether a write waits for the client to read.
@@ -174,8 +195,8 @@ impl ConnectionActivity {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Evergate is stopping.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
+    /// Whether a client is not waited for any longer than it must: Evergate is stopping, or another waits for the slot.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed) || self.is_evicted()
     }
 }

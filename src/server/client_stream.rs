@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             return Poll::Ready(Ok(()));
         }
         let this = &mut *self;
-        this.lingering.poll(context, &mut this.stream, this.activity.is_stopping()).map(Ok)
+        this.lingering.poll(context, &mut this.stream, this.activity.is_in_a_hurry()).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -217,7 +217,7 @@ mod tests {
     fn client_stream(idle: Duration, total: Duration) -> (ClientStream<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(64);
         let reject: RejectMalformed = Box::new(|_| Response::new(Bytes::new()));
-        (ClientStream::new(ours, LingerTimeouts { idle, total, stopping: SHORT }, Arc::default(), reject), theirs)
+        (ClientStream::new(ours, LingerTimeouts { idle, total, hurried: SHORT }, Arc::default(), reject), theirs)
     }
 
     #[tokio::test]

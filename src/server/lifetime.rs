@@ -1,11 +1,11 @@
-//! What ends a connection from outside: it has been idle for too long, or Evergate stops.
+//! What ends a connection from outside: it has been idle for too long, another needs its slot, or Evergate stops.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::activity::ConnectionActivity;
+use super::{Peer, activity::ConnectionActivity};
 use crate::connection_slot::ConnectionSlot;
 
 /// How long a connection may be idle: no request begins, none is in progress, and all that was written has been taken. A client
@@ -28,6 +28,8 @@ const CHECK_INTERVAL_HTTP2: Duration = Duration::from_secs(15);
 const PARK_AFTER: Duration = Duration::from_secs(1);
 /// A client that connected just before Evergate began to stop may still send its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// A client that is told that its connection makes room for another has this time to say that it knows.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// What a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(super) enum Event {
     Stop,
     /// End, because it has been idle for too long.
     IdleTimeout,
+    /// End, because another connection needs the slot of this one, which is idle.
+    Evicted,
 }
 
 /// Watches a connection from its beginning to its end.
@@ -47,6 +51,7 @@ pub(super) struct Lifetime {
     slot: ConnectionSlot,
     stop: CancellationToken,
     is_stopping: bool,
+    is_evicted: bool,
     /// How many requests had begun when the connection was last looked at.
     requests: u64,
     idle_since: Instant,
@@ -56,13 +61,10 @@ pub(super) struct Lifetime {
 
 impl Lifetime {
     #[expect(clippy::disallowed_methods, reason = "how long a connection is idle has nothing to do with tokens' times")]
-    pub(super) fn begin(
-        timeout: IdleTimeout,
-        activity: Arc<ConnectionActivity>,
-        slot: ConnectionSlot,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { timeout, activity, slot, stop, is_stopping: false, requests: 0, idle_since: Instant::now(), head_since: None }
+    pub(super) fn begin(timeout: IdleTimeout, peer: &Peer, stop: CancellationToken) -> Self {
+        let (activity, slot) = (Arc::clone(&peer.interims.0), peer.slot.clone());
+        let (is_stopping, is_evicted, idle_since) = (false, false, Instant::now());
+        Self { timeout, activity, slot, stop, is_stopping, is_evicted, requests: 0, idle_since, head_since: None }
     }
 
     /// Notes that a part of a request's head has come.
@@ -84,11 +86,17 @@ impl Lifetime {
     /// Waits for the next event of a connection that hyper serves. It may be parked once more requests have begun than
     /// `park_beyond`.
     pub(super) async fn next(&mut self, park_beyond: Option<u64>) -> Event {
-        let (activity, stop, is_stopping) = (Arc::clone(&self.activity), self.stop.clone(), self.is_stopping);
+        let (activity, slot, stop) = (Arc::clone(&self.activity), self.slot.clone(), self.stop.clone());
+        let (is_stopping, is_evicted) = (self.is_stopping, self.is_evicted);
         tokio::select! {
+            biased;
             () = stopping(&activity, &stop), if !is_stopping => {
                 self.is_stopping = true;
                 Event::Stop
+            }
+            () = evicted(&activity, &slot, is_evicted) => {
+                self.is_evicted = true;
+                Event::Evicted
             }
             event = self.idle(park_beyond) => event,
         }
@@ -106,7 +114,6 @@ impl Lifetime {
                     self.head_since = None;
                 }
                 (self.requests, self.idle_since) = (requests, now);
-                self.activity.set_idle_since(now);
                 continue;
             }
             let (since, limit) = self.limit();
@@ -131,16 +138,30 @@ impl Lifetime {
         self.slot.is_idle() && !self.slot.has_open_body() && self.activity.is_between_requests()
     }
 
-    /// Waits until a connection that no hyper serves is to end.
-    pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
-        let (activity, stop) = (Arc::clone(&self.activity), self.stop.clone());
+    /// Waits until a connection that no hyper serves is to end, and says why.
+    pub(super) fn ended(&self) -> impl Future<Output = Event> + use<> {
+        let (activity, slot, stop) = (Arc::clone(&self.activity), self.slot.clone(), self.stop.clone());
         let (since, limit) = self.limit();
         let idle_until = since + limit;
         async move {
             tokio::select! {
-                () = stopping(&activity, &stop) => {}
-                () = sleep_until(idle_until) => {}
+                () = stopping(&activity, &stop) => Event::Stop,
+                () = evicted(&activity, &slot, false) => Event::Evicted,
+                () = sleep_until(idle_until) => Event::IdleTimeout,
             }
+        }
+    }
+}
+
+/// Waits until this connection is to make room for another; again, if it was `told` so, until it is to do so whatever its client says.
+async fn evicted(activity: &ConnectionActivity, slot: &ConnectionSlot, told: bool) {
+    if !told {
+        return activity.evicted(slot).await;
+    }
+    loop {
+        sleep(EVICTION_GRACE).await;
+        if activity.is_idle(slot) {
+            return;
         }
     }
 }

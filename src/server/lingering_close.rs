@@ -21,8 +21,8 @@ pub(super) struct LingerTimeouts {
     pub(super) idle: Duration,
     /// In all.
     pub(super) total: Duration,
-    /// In all, once Evergate is stopping.
-    pub(super) stopping: Duration,
+    /// In all, once Evergate is stopping or another client waits for the slot.
+    pub(super) hurried: Duration,
 }
 
 /// The wait for a client to close its half.
@@ -37,7 +37,7 @@ pub(super) struct LingeringClose {
 struct Timers {
     idle: Pin<Box<Sleep>>,
     total: Pin<Box<Sleep>>,
-    is_stopping: bool,
+    is_hurried: bool,
 }
 
 impl LingeringClose {
@@ -46,12 +46,7 @@ impl LingeringClose {
     }
 
     /// Reads and drops what comes. Ready once the client has closed its half, or a time is over.
-    pub(super) fn poll<S: AsyncRead + Unpin>(
-        &mut self,
-        context: &mut Context<'_>,
-        stream: &mut S,
-        is_stopping: bool,
-    ) -> Poll<()> {
+    pub(super) fn poll<S: AsyncRead + Unpin>(&mut self, context: &mut Context<'_>, stream: &mut S, is_hurried: bool) -> Poll<()> {
         let mut dropped = [MaybeUninit::uninit(); 4096];
         let timeouts = self.timeouts;
         loop {
@@ -63,11 +58,11 @@ impl LingeringClose {
             };
             let timers = self.timers.get_or_insert_with(|| {
                 let (idle, total) = (Box::pin(sleep(timeouts.idle)), Box::pin(sleep(timeouts.total)));
-                Box::new(Timers { idle, total, is_stopping: false })
+                Box::new(Timers { idle, total, is_hurried: false })
             });
-            if is_stopping && !timers.is_stopping {
-                timers.is_stopping = true;
-                timers.total.set(sleep(timeouts.stopping));
+            if is_hurried && !timers.is_hurried {
+                timers.is_hurried = true;
+                timers.total.set(sleep(timeouts.hurried));
             }
             if timers.total.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());

@@ -2,11 +2,16 @@
 //!
 //! Whoever holds connections and sends nothing would lock everybody out. When all slots are taken, the next connection takes that of one
 //! on which nothing is in progress, as nginx does: of the one whose last request is longest ago, or, where many have never sent a request, of
-//! the oldest of those. No request, tunnel or response is ever cut for it.
+//! the oldest of those. No request, tunnel or response is ever cut for it: a client of HTTP/2 is told to open no more streams, and what it
+//! has sent meanwhile is served.
+//!
+//! Where nothing can make room, a few slots of a reserve are left. Whoever gets one is told that all others are in use, but for probes and
+//! the administration: an orchestrator that gets no answer would kill the process with all that is in use.
 
 use std::{
     collections::HashMap,
     fmt,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +20,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{Instant, timeout},
 };
 
@@ -26,17 +31,17 @@ use crate::{connection_slot::ConnectionSlot, lock::Mutex};
 pub struct ConnectionSlots {
     max: usize,
     free: Arc<Semaphore>,
-    open: Mutex<HashMap<u64, Arc<OpenConnection>>>,
+    reserve: Arc<Semaphore>,
+    warned: Mutex<Option<Instant>>,
+    open: Mutex<HashMap<u64, OpenConnection>>,
     accepted: AtomicU64,
 }
 
 /// A connection that is served.
 #[derive(Debug)]
-pub(super) struct OpenConnection {
-    opened: Instant,
+struct OpenConnection {
     activity: Arc<ConnectionActivity>,
     slot: ConnectionSlot,
-    evicted: Notify,
 }
 
 /// Keeps a connection among the open ones.
@@ -44,56 +49,102 @@ pub(super) struct OpenConnection {
 pub(super) struct Registered {
     slots: Arc<ConnectionSlots>,
     number: u64,
-    pub(super) connection: Arc<OpenConnection>,
 }
 
-/// One that was to make room and did not, because a request came in that moment, leaves it to another after this time.
-const EVICTION_TIME: Duration = Duration::from_millis(50);
+/// One that was to make room and has not yet, because a request came in that moment or its client is far away, leaves it to another
+/// after this time.
+const EVICTION_TIME: Duration = Duration::from_millis(250);
 /// One in so many slots may be held by connections without a request before those make room first.
 const MANY_SILENT: usize = 8;
 /// One in so many idle connections makes room at a time, and so many at most: those of nginx (`ngx_drain_connections`).
 const IDLE_PER_EVICTED: usize = 8;
 const MOST_EVICTED: usize = 32;
+/// One in so many slots is of the reserve, and so many at most.
+const SLOTS_PER_RESERVED: usize = 8;
+const MOST_RESERVED: usize = 16;
+/// That all are in use is a warning so often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 impl ConnectionSlots {
-    /// So many.
+    /// So many, none of which is of a reserve.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, free: Arc::new(Semaphore::new(max)), open: Mutex::default(), accepted: AtomicU64::new(0) })
+        Self::of(max, 0)
     }
 
-    /// Takes a slot, for which a connection makes room if it must. `None` if there are no slots any more, which is never the case.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    /// So many with a reserve.
+    pub fn with_reserve(max: usize) -> Arc<Self> {
+        Self::of(max, (max / SLOTS_PER_RESERVED).min(MOST_RESERVED))
+    }
+
+    fn of(max: usize, reserved: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            free: Arc::new(Semaphore::new(max - reserved)),
+            reserve: Arc::new(Semaphore::new(reserved)),
+            warned: Mutex::default(),
+            open: Mutex::default(),
+            accepted: AtomicU64::new(0),
+        })
+    }
+
+    /// The most connections that may be open.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Takes a slot, for which a connection makes room if it must, or one of the reserve where none can.
+    pub(super) async fn take(&self) -> ConnectionSlot {
         loop {
-            if let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
-                return Some(slot);
+            if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+                return ConnectionSlot::new(permit);
             }
-            self.evict();
-            if let Ok(slot) = timeout(EVICTION_TIME, Arc::clone(&self.free).acquire_owned()).await {
-                return slot.ok();
+            if !self.evict() {
+                self.warn();
+                if let Ok(permit) = Arc::clone(&self.reserve).try_acquire_owned() {
+                    return ConnectionSlot::of_reserve(permit, Arc::clone(&self.free));
+                }
+            }
+            match timeout(EVICTION_TIME, Arc::clone(&self.free).acquire_owned()).await {
+                Ok(Ok(permit)) => return ConnectionSlot::new(permit),
+                // Nobody closes the semaphore. If somebody did, there would never be a slot.
+                Ok(Err(_closed)) => return pending().await,
+                Err(_) => {}
             }
         }
     }
 
     /// Registers a connection that is served.
-    #[expect(clippy::disallowed_methods, reason = "how long a connection has been idle has nothing to do with tokens' times")]
     pub(super) fn register(self: &Arc<Self>, activity: Arc<ConnectionActivity>, slot: ConnectionSlot) -> Registered {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(OpenConnection { opened: Instant::now(), activity, slot, evicted: Notify::new() });
-        self.open.lock().insert(number, Arc::clone(&connection));
-        Registered { slots: Arc::clone(self), number, connection }
+        self.open.lock().insert(number, OpenConnection { activity, slot });
+        Registered { slots: Arc::clone(self), number }
+    }
+
+    /// Tells that all connections are in use.
+    #[expect(clippy::disallowed_methods, reason = "how often it is told has nothing to do with tokens' times")]
+    fn warn(&self) {
+        let (now, mut warned) = (Instant::now(), self.warned.lock());
+        if warned.is_none_or(|warned| now.duration_since(warned) >= WARNING_INTERVAL) {
+            *warned = Some(now);
+            tracing::warn!(connections.most = self.max, "all client connections are in use; others wait or are turned away");
+        }
     }
 
     /// Has the connections end that are needed least, of those that are not in use: one where there are few, more where there are many, so that
-    /// a flood of newcomers does not look through all of them for each one.
-    fn evict(&self) {
+    /// a flood of newcomers does not look through all of them for each one. Whether any is about to end.
+    fn evict(&self) -> bool {
         let open = self.open.lock();
-        let idle = || open.iter().filter(|(_, connection)| connection.is_idle());
+        let idle = || open.iter().filter(|(_, connection)| connection.may_be_evicted());
         let silent = idle().filter(|(_, connection)| !connection.activity.has_begun()).count();
         // A few are newcomers, which are about to send their first request.
         let are_silent_first = silent > self.max / MANY_SILENT;
         let key = |number: u64, connection: &OpenConnection| {
-            let activity = &connection.activity;
-            (activity.has_begun() == are_silent_first, activity.idle_since().unwrap_or(connection.opened), number)
+            (connection.activity.has_begun() == are_silent_first, connection.slot.idle_since(), number)
         };
         let mut least: Vec<_> = idle().map(|(number, connection)| (key(*number, connection), connection)).collect();
         let evicted = (least.len() / IDLE_PER_EVICTED).clamp(1, MOST_EVICTED).min(least.len());
@@ -101,24 +152,15 @@ impl ConnectionSlots {
             least.select_nth_unstable_by_key(evicted, |(key, _)| *key);
         }
         for (_, connection) in least.iter().take(evicted) {
-            connection.evicted.notify_one();
+            connection.activity.evict();
         }
+        evicted > 0 || open.values().any(|connection| connection.activity.is_evicted())
     }
 }
 
 impl OpenConnection {
-    fn is_idle(&self) -> bool {
-        self.slot.is_idle() && !self.slot.has_open_body() && !self.activity.is_writing()
-    }
-
-    /// Waits until the connection is to make room, with nothing in progress on it.
-    pub(super) async fn evicted(&self) {
-        loop {
-            self.evicted.notified().await;
-            if self.is_idle() {
-                return;
-            }
-        }
+    fn may_be_evicted(&self) -> bool {
+        !self.activity.is_evicted() && self.activity.is_idle(&self.slot)
     }
 }
 

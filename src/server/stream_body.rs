@@ -31,7 +31,6 @@ use super::{
 #[derive(Debug)]
 pub(super) struct StreamBody<B> {
     progress: Arc<StreamProgress<B>>,
-    activity: Arc<ConnectionActivity>,
     /// Whether an empty chunk would be the first.
     has_sent: bool,
     failed: Option<Box<Failed<B>>>,
@@ -46,7 +45,10 @@ pub(super) struct StreamProgress<B> {
     unwritten: AtomicUsize,
     /// Bytes that were written.
     written: AtomicU64,
+    /// The connection's newest chunk when it last wrote something of this stream, or was last seen to write others in its place.
+    waits_behind: AtomicU64,
     all_written: AtomicWaker,
+    activity: Arc<ConnectionActivity>,
 }
 
 /// In which a head is written where nothing tells when it has been.
@@ -60,27 +62,31 @@ struct Failed<B> {
     flush_timeout: Pin<Box<Sleep>>,
 }
 
-/// A piece of a body, whose writing is seen unless it is the last.
+/// A piece of a body, whose writing is seen.
 #[derive(Debug)]
 pub(super) struct Chunk<B> {
     data: Bytes,
-    progress: Option<Arc<StreamProgress<B>>>,
+    /// Its number among those of the connection.
+    number: u64,
+    has_begun: bool,
+    progress: Arc<StreamProgress<B>>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-impl<B> Default for StreamProgress<B> {
-    fn default() -> Self {
+impl<B> StreamProgress<B> {
+    /// That of a stream of this connection whose response has not begun.
+    pub(super) fn new(activity: Arc<ConnectionActivity>) -> Self {
         Self {
             body: SharedBody::default(),
             unwritten: AtomicUsize::default(),
             written: AtomicU64::default(),
+            waits_behind: AtomicU64::default(),
             all_written: AtomicWaker::default(),
+            activity,
         }
     }
-}
 
-impl<B> StreamProgress<B> {
     /// Whether something of the response waits to be taken by the client. If not, the app is waited for, or the response has not
     /// begun.
     pub(super) fn waits_for_client(&self) -> bool {
@@ -90,6 +96,21 @@ impl<B> StreamProgress<B> {
     /// How many bytes the client's windows and its connection have let out.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether the stream waits behind others of its connection, of which the client takes something, but slowly. It does not where the
+    /// connection has written what came after it. That is seen once for each time that it happens, because the stream's window may
+    /// have opened since.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        let is_passed_over = self.activity.chunks.has_begun_beyond(self.waits_behind.load(Ordering::Relaxed));
+        if is_passed_over {
+            self.queues_anew();
+        }
+        self.activity.is_writing() && !is_passed_over
+    }
+
+    fn queues_anew(&self) {
+        self.waits_behind.store(self.activity.chunks.newest(), Ordering::Relaxed);
     }
 }
 
@@ -103,23 +124,21 @@ impl<B: CutBody> StreamProgress<B> {
 impl<B> StreamBody<B> {
     /// Wraps the body of a response, whose `progress` is seen from now on. When the body fails, what came of it is given
     /// `flush_timeout` to be written.
-    pub(super) fn wrap(
-        response: Response<B>,
-        progress: Arc<StreamProgress<B>>,
-        activity: Arc<ConnectionActivity>,
-        flush_timeout: Duration,
-    ) -> Response<Self> {
+    pub(super) fn wrap(response: Response<B>, progress: Arc<StreamProgress<B>>, flush_timeout: Duration) -> Response<Self> {
         response.map(|body| {
             progress.body.begin(body);
-            Self { progress, activity, has_sent: false, failed: None, flush_timeout }
+            Self { progress, has_sent: false, failed: None, flush_timeout }
         })
     }
 
     /// Counts a chunk as unwritten until its memory is released.
     fn track(&mut self, data: Bytes) -> Chunk<B> {
         self.has_sent = true;
-        self.progress.unwritten.fetch_add(1, Ordering::Relaxed);
-        Chunk { data, progress: Some(Arc::clone(&self.progress)) }
+        let progress = Arc::clone(&self.progress);
+        progress.unwritten.fetch_add(1, Ordering::Relaxed);
+        let number = progress.activity.chunks.push();
+        progress.waits_behind.store(number, Ordering::Relaxed);
+        Chunk { data, number, has_begun: false, progress }
     }
 
     /// Fails the stream when everything received has been written. Where that is the head alone, an empty chunk follows it, whose
@@ -127,7 +146,7 @@ impl<B> StreamBody<B> {
     fn abort(&mut self, error: BoxError, context: &mut Context<'_>) -> Poll<Result<Frame<Chunk<B>>, BoxError>> {
         let (empty, progress, flush_timeout) = if self.has_sent {
             (None, Some(Arc::clone(&self.progress)), self.flush_timeout)
-        } else if self.activity.may_send_empty_frame() {
+        } else if self.progress.activity.may_send_empty_frame() {
             (Some(self.track(Bytes::new())), Some(Arc::clone(&self.progress)), self.flush_timeout)
         } else {
             (None, None, HEAD_FLUSH_TIME)
@@ -154,8 +173,7 @@ where
             return failed.poll(context).map(|error| Some(Err(error)));
         }
         Poll::Ready(match ready!(self.progress.body.poll_next(context)) {
-            Taken::Frame(frame) => Some(Ok(frame.map_data(|data| self.track(data)))),
-            Taken::Last(frame) => Some(Ok(frame.map_data(|data| Chunk { data, progress: None }))),
+            Taken::Frame(frame) | Taken::Last(frame) => Some(Ok(frame.map_data(|data| self.track(data)))),
             Taken::End => None,
             Taken::Failed(error) => return self.abort(error.into(), context).map(Some),
         })
@@ -202,18 +220,20 @@ impl<B> Buf for Chunk<B> {
 
     fn advance(&mut self, count: usize) {
         self.data.advance(count);
-        if let Some(progress) = &self.progress {
-            progress.written.fetch_add(count as u64, Ordering::Relaxed);
+        if !self.has_begun {
+            self.has_begun = true;
+            self.progress.activity.chunks.begin(self.number);
         }
+        self.progress.written.fetch_add(count as u64, Ordering::Relaxed);
+        self.progress.queues_anew();
     }
 }
 
 impl<B> Drop for Chunk<B> {
     fn drop(&mut self) {
-        if let Some(progress) = &self.progress
-            && progress.unwritten.fetch_sub(1, Ordering::AcqRel) == 1
-        {
-            progress.all_written.wake();
+        self.progress.activity.chunks.release();
+        if self.progress.unwritten.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.progress.all_written.wake();
         }
     }
 }

@@ -47,7 +47,7 @@ impl<B> StreamExecutor<B> {
 
     /// The progress of the stream whose request hyper hands over now: its task is what hyper spawns next in the same task.
     pub(super) fn begin_stream(&self) -> Arc<StreamProgress<B>> {
-        let progress = Arc::new(StreamProgress::default());
+        let progress = Arc::new(StreamProgress::new(Arc::clone(&self.activity)));
         let next = NextStream { progress: Arc::clone(&progress), connection: task::try_id() };
         *self.next.lock() = Some(next);
         progress
@@ -73,8 +73,7 @@ where
     fn execute(&self, task: F) {
         match self.take_next() {
             Some(progress) => {
-                let (activity, stall) = (Arc::clone(&self.activity), StallTimer::new(self.stall_timeout));
-                tokio::spawn(StreamTask { task, progress, activity, stall });
+                tokio::spawn(StreamTask { task, progress, stall: StallTimer::new(self.stall_timeout) });
             }
             // What writes to a WebSocket, whose tunnel sees how far that comes.
             None => {
@@ -90,7 +89,6 @@ pin_project! {
         #[pin]
         task: F,
         progress: Arc<StreamProgress<B>>,
-        activity: Arc<ConnectionActivity>,
         stall: StallTimer,
     }
 }
@@ -110,9 +108,7 @@ impl<F: Future<Output = ()>, B: CutBody> Future for StreamTask<F, B> {
         if this.progress.poll_cut(context).is_ready() {
             return Poll::Ready(());
         }
-        // Behind a client that takes all it is sent, but slowly, a stream waits for its turn; the connection has a limit of its own.
-        let waits_for_others = this.activity.is_writing();
-        this.stall.poll_stalled(this.progress.written(), waits_for_others, context)
+        this.stall.poll_stalled(this.progress, context)
     }
 }
 
@@ -122,7 +118,7 @@ struct StallTimer {
     tick: Option<Pin<Box<Sleep>>>,
     interval: Duration,
     written: u64,
-    /// So many ticks have seen no more than that.
+    /// So many ticks have seen no more than that, though the stream did not wait for its turn.
     ticks: u32,
 }
 
@@ -134,18 +130,22 @@ impl StallTimer {
         Self { tick: None, interval: limit / TICKS, written: 0, ticks: 0 }
     }
 
-    /// Ready when so many bytes were `written` for all of the time limit. That nothing had to be written in between changes the
-    /// number as well, because something was written then. A tick at which the stream `waits_for_others` of its connection does not
-    /// count.
+    /// Ready when nothing more was written for all of the time limit. That nothing had to be written in between changes the number of
+    /// bytes as well, because something was written then. A tick at which the stream waits for its turn leaves those before it as they
+    /// are: the connection has a limit of its own.
     #[expect(clippy::disallowed_methods, reason = "how long a client takes nothing has nothing to do with tokens' times")]
-    fn poll_stalled(&mut self, written: u64, waits_for_others: bool, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_stalled<B>(&mut self, progress: &StreamProgress<B>, context: &mut Context<'_>) -> Poll<()> {
         let interval = self.interval;
         let tick = self.tick.get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
         loop {
             ready!(tick.as_mut().poll(context));
+            let written = progress.written();
             // Some time has passed between the last write and the first tick that sees it, which is not counted.
-            let is_stalled = written == self.written && !waits_for_others;
-            (self.written, self.ticks) = (written, if is_stalled { self.ticks + 1 } else { 0 });
+            if written != self.written {
+                (self.written, self.ticks) = (written, 0);
+            } else if !progress.waits_for_turn() {
+                self.ticks += 1;
+            }
             if self.ticks >= TICKS {
                 return Poll::Ready(());
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -12,11 +12,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{
-    alpn::Expected,
-    connection::{Protocols, serve_connection},
-    *,
-};
+use super::{activity::ConnectionActivity, alpn::Expected, connection::serve_connection, *};
+
+mod eviction;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,6 +25,7 @@ struct Served {
     task: JoinHandle<()>,
     stop: CancellationToken,
     requests: Arc<AtomicUsize>,
+    activity: Arc<ConnectionActivity>,
 }
 
 /// Serves a connection whose requests take as many seconds as their path says, and are answered with `body`.
@@ -46,13 +45,16 @@ fn serve(body: &'static [u8]) -> Served {
             }
         },
     };
-    let task = spawn(ours, stopped, make_service);
-    Served { client, task, stop, requests }
+    let interims = InterimResponses::default();
+    let activity = Arc::clone(&interims.0);
+    let task = spawn(ours, interims, stopped, make_service);
+    Served { client, task, stop, requests, activity }
 }
 
 /// Spawns a connection. Generic, because the compiler cannot prove of the closures' own types that the future can be sent.
 fn spawn<S, F>(
     stream: DuplexStream,
+    interims: InterimResponses,
     stop: CancellationToken,
     make_service: impl FnOnce(Peer) -> ConnectionService<S> + Send + 'static,
 ) -> JoinHandle<()>
@@ -63,7 +65,7 @@ where
     tokio::spawn(async move {
         let slot = ConnectionSlot::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
         let address = "127.0.0.1".parse().unwrap();
-        let peer = Peer { address, is_secure: false, slot, interims: InterimResponses::default() };
+        let peer = Peer { address, is_secure: false, slot, interims };
         serve_connection(&Protocols::new(), stream, Expected::Either, peer, &stop, make_service).await;
     })
 }
@@ -100,8 +102,7 @@ impl Served {
     }
 
     async fn http2(self) -> (SendRequest<Empty<Bytes>>, JoinHandle<()>) {
-        let (sender, driven) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(self.client)).await.unwrap();
+        let (sender, driven) = http2::handshake(TokioExecutor::new(), TokioIo::new(self.client)).await.unwrap();
         tokio::spawn(driven);
         (sender, self.task)
     }
@@ -170,8 +171,7 @@ async fn a_connection_of_http_2_is_kept_for_minutes_and_ended_then_however_it_an
 #[tokio::test(start_paused = true)]
 async fn a_client_of_http_2_that_neither_reads_nor_speaks_for_long_is_not_ended_while_it_waits() {
     let served = serve(b"served");
-    let (mut sender, mut driven) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(served.client)).await.unwrap();
+    let (mut sender, mut driven) = http2::handshake(TokioExecutor::new(), TokioIo::new(served.client)).await.unwrap();
     let answer = tokio::spawn(async move { sender.send_request(request("/500")).await.map(|answer| answer.status()) });
     assert!(timeout(SECOND, &mut driven).await.is_err(), "it has asked");
     sleep(SECOND * 400).await;
@@ -340,7 +340,7 @@ async fn what_still_comes_of_a_body_whose_response_is_complete_is_never_taken_fo
             std::future::ready(Ok(Response::new(Full::new(Bytes::from_static(b"early")))))
         },
     };
-    let _task = spawn(ours, CancellationToken::new(), make_service);
+    let _task = spawn(ours, InterimResponses::default(), CancellationToken::new(), make_service);
     client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 41\r\n\r\nten bytes.").await.unwrap();
     let mut response = [0; 1024];
     assert_ne!(client.read(&mut response).await.unwrap(), 0);
@@ -348,4 +348,17 @@ async fn what_still_comes_of_a_body_whose_response_is_complete_is_never_taken_fo
     client.write_all(b"GET /smuggled HTTP/1.1\r\nhost:a\r\n\r\n").await.unwrap();
     sleep(PARKED).await;
     assert_eq!((requests.load(Ordering::Relaxed), received.load(Ordering::Relaxed)), (1, 41), "all of it is the body's");
+}
+
+#[tokio::test]
+async fn every_listener_lets_as_many_connections_wait() {
+    for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+        let listener = bind(address.parse().unwrap()).unwrap();
+        let mut address = listener.local_addr().unwrap();
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+        let mut waiting = Vec::new();
+        for _ in 0..400 {
+            waiting.push(timeout(MINUTE, TcpStream::connect(address)).await.expect("it need not be accepted").unwrap());
+        }
+    }
 }

@@ -14,6 +14,9 @@ use tokio::{
     time::Sleep,
 };
 
+/// How long a client may take nothing of what is written to it.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A stream whose writes fail with [`io::ErrorKind::TimedOut`] if the other end takes no byte within `limit`.
 #[derive(Debug)]
 pub(super) struct WriteTimeout<S> {

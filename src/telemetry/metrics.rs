@@ -145,6 +145,12 @@ impl Metrics {
         self.0.client_certificate_expiry.set(seconds);
     }
 
+    /// Sets how many connections of clients are open, and how many may be.
+    pub fn client_connections(&self, open: usize, most: usize) {
+        self.0.client_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.0.client_connections_max.set(i64::try_from(most).unwrap_or(i64::MAX));
+    }
+
     /// Says that settings are in force, since a time in seconds since 1970.
     pub fn config_in_force(&self, seconds: i64) {
         self.0.is_config_in_force.set(1);

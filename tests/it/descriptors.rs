@@ -1,21 +1,31 @@
 //! The limit of open files, which neither clients nor metrics may use up.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Method, Request, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Barrier,
 };
 
 use crate::{
-    harness::{World, eventually::eventually, process::Process, visitor::Visitor, wire::app},
+    harness::{
+        World,
+        eventually::eventually,
+        process::Process,
+        visitor::Visitor,
+        wire::{app, read_head},
+    },
     protocols::{http2, whole},
 };
 
 /// Leaves 86 connections to clients, and as many to apps.
 const MAX_FILES: u32 = 300;
 const TO_APPS: usize = 86;
+
+/// How many of the former are not of the reserve.
+const OF_CLIENTS: usize = 76;
 
 /// A process with few descriptors before an app that never answers.
 async fn few_descriptors() -> (World, Process) {
@@ -24,13 +34,17 @@ async fn few_descriptors() -> (World, Process) {
         while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
     })
     .await;
-    let world = World::build()
-        .in_real_time()
-        .replicas(0)
-        .set("upstream_connect_timeout", "5s")
-        .routes(move |_| format!("[[route]]\npath = \"/silent\"\nrule = \"public\"\nupstream = \"http://{silent}\"\n"))
-        .start()
-        .await;
+    few_descriptors_before(&[("/silent", silent)]).await
+}
+
+/// A process with few descriptors before these apps.
+async fn few_descriptors_before(apps: &[(&str, SocketAddr)]) -> (World, Process) {
+    let route = |(path, app): &(&str, SocketAddr)| {
+        format!("[[route]]\npath = \"{path}\"\nrule = \"public\"\nupstream = \"http://{app}\"\n")
+    };
+    let routes: String = apps.iter().map(route).collect();
+    let world =
+        World::build().in_real_time().replicas(0).set("upstream_connect_timeout", "5s").routes(move |_| routes).start().await;
     let process = world.spawn_limited(None, Some(MAX_FILES));
     let visitor = Visitor::new(process.address);
     eventually("the process is ready", async || {
@@ -70,6 +84,59 @@ async fn requests_over_http_2_open_no_more_connections_to_apps_than_the_limit_of
     }
     assert!(is_ready(process.address).await);
     assert!(answered.try_recv().is_err());
+}
+
+/// An app that says how long it keeps connections, and answers when so many requests have come.
+async fn keeping_app(requests: usize) -> SocketAddr {
+    let all_came = Arc::new(Barrier::new(requests));
+    app(move |mut stream| {
+        let all_came = Arc::clone(&all_came);
+        async move {
+            while read_head(&mut stream).await.is_some() {
+                all_came.wait().await;
+                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nkeep-alive: timeout=60\r\n\r\nok";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn idle_connections_to_one_app_make_room_for_another() {
+    let apps = [("/many", keeping_app(TO_APPS).await), ("/other", keeping_app(1).await)];
+    let (_world, process) = few_descriptors_before(&apps).await;
+    let requests = http2(process.address).await;
+    let ask = |path: &str| {
+        let (mut requests, request) = (requests.clone(), Request::get(format!("http://app.test{path}")).body(whole("")).unwrap());
+        async move { requests.send_request(request).await.unwrap().status() }
+    };
+    let answered = futures_util::future::join_all((0..TO_APPS).map(|_| ask("/many"))).await;
+    assert_eq!(answered, [StatusCode::OK; TO_APPS]);
+    assert_eq!(ask("/other").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_though_every_connection_is_in_use() {
+    let (_world, process) = few_descriptors().await;
+    let mut in_use = Vec::new();
+    for _ in 0..OF_CLIENTS {
+        let mut stream = TcpStream::connect(process.address).await.unwrap();
+        stream.write_all(b"GET /silent HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+        in_use.push(stream);
+    }
+    let newcomer = Visitor::new(process.address);
+    eventually("all are in use", async || {
+        let refused = newcomer.get("/oauth2/userinfo").await;
+        refused.status == StatusCode::SERVICE_UNAVAILABLE && refused.header("evergate-response") == "server_busy"
+    })
+    .await;
+    for probe in ["/oauth2/healthz", "/oauth2/readyz"] {
+        assert_eq!(Visitor::new(process.address).get(probe).await.status, StatusCode::OK);
+    }
+    in_use.pop();
+    eventually("the newcomer is served", async || newcomer.get("/oauth2/userinfo").await.status == StatusCode::UNAUTHORIZED)
+        .await;
 }
 
 #[tokio::test]

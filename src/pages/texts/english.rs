@@ -94,6 +94,9 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "The application is busy",
             "The application behind this gateway has as much to do as it may have. Please try again shortly.",
         ),
+        Message::ServerBusy => {
+            ("This service is busy", "As many people use this service right now as it can serve. Please try again shortly.")
+        }
         Message::UpstreamTimedOut => ("The application is too slow", "The application did not answer in time."),
         Message::RequestIncomplete => {
             ("The request broke off", "The rest of the request did not come, or was not wanted any more.")

@@ -101,6 +101,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Die Anwendung ist ausgelastet",
             "Die Anwendung hinter diesem Gateway hat so viel zu tun, wie sie haben darf. Bitte versuchen Sie es gleich noch einmal.",
         ),
+        Message::ServerBusy => (
+            "Dieser Dienst ist ausgelastet",
+            "Gerade benutzen so viele diesen Dienst, wie er bedienen kann. Bitte versuchen Sie es gleich noch einmal.",
+        ),
         Message::UpstreamTimedOut => ("Die Anwendung ist zu langsam", "Die Anwendung hat nicht rechtzeitig geantwortet."),
         Message::RequestIncomplete => {
             ("Die Anfrage brach ab", "Der Rest der Anfrage kam nicht an oder wurde nicht mehr gebraucht.")

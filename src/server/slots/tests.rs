@@ -10,11 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming};
+use http_body_util::{Empty, Full};
+use hyper::{
+    body::{Body, Frame, Incoming},
+    client::conn::http2::{self, SendRequest},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinHandle,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -25,9 +30,9 @@ use crate::server::{ConnectionService, CutBody, Listener, Peer, StreamReset, bin
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Serves connections of a socket on so many slots, and responds after as many seconds as a path says.
+/// Serves connections of a socket on so many slots, none of them of a reserve, and responds after as many seconds as a path says.
 async fn listen(slots: usize) -> (SocketAddr, CancellationToken) {
-    let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
     let make_service = |_peer: Peer| ConnectionService {
         reject: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
@@ -61,6 +66,21 @@ async fn ask(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
+async fn ask_again(stream: &mut TcpStream) {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+}
+
+/// A connection of HTTP/2, and what ends with it.
+async fn http2(address: SocketAddr) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>) {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (requests, driven) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    (requests, tokio::spawn(driven))
+}
+
+async fn is_served_over_http2(requests: &mut SendRequest<Empty<Bytes>>) -> bool {
+    requests.send_request(Request::get("http://a/").body(Empty::new()).unwrap()).await.is_ok()
+}
+
 async fn is_served(stream: &mut TcpStream) -> bool {
     let mut response = Vec::new();
     while !response.ends_with(b"served") {
@@ -88,7 +108,7 @@ async fn connections_on_which_nothing_is_in_progress_make_room_for_others_silent
         assert!(is_served(&mut other).await, "silent connections lock nobody out");
         silent.push(other);
     }
-    used.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    ask_again(&mut used).await;
     assert!(is_served(&mut used).await, "one that was used is left alone while there are silent ones");
     for _ in 0..20 {
         assert!(is_served(&mut ask(address, "/").await).await);
@@ -110,7 +130,7 @@ async fn whoever_has_just_connected_is_left_to_send_a_first_request() {
         assert!(is_served(&mut other).await);
         used.push(other);
     }
-    newcomer.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    ask_again(&mut newcomer).await;
     assert!(is_served(&mut newcomer).await);
 }
 
@@ -129,8 +149,32 @@ async fn where_many_are_idle_several_make_room_at_a_time_and_those_that_were_use
         assert!(!is_served(first).await, "the two that were used first make room");
     }
     for stream in &mut used[2..] {
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        ask_again(stream).await;
         assert!(is_served(stream).await, "no more than those do");
+    }
+}
+
+#[tokio::test]
+async fn the_one_whose_last_request_is_longest_ago_makes_room_in_either_version() {
+    for is_http2_used_last in [true, false] {
+        let (address, _stop) = listen(2).await;
+        let (mut over_http2, http2_ended) = http2(address).await;
+        assert!(is_served_over_http2(&mut over_http2).await);
+        let mut over_http1 = ask(address, "/").await;
+        assert!(is_served(&mut over_http1).await);
+        if is_http2_used_last {
+            assert!(is_served_over_http2(&mut over_http2).await);
+        }
+        let mut newcomer = ask(address, "/").await;
+        assert!(is_served(&mut newcomer).await);
+        if is_http2_used_last {
+            assert!(!is_served(&mut over_http1).await);
+            assert!(is_served_over_http2(&mut over_http2).await);
+        } else {
+            timeout(MINUTE, http2_ended).await.expect("it is told").unwrap().unwrap();
+            ask_again(&mut over_http1).await;
+            assert!(is_served(&mut over_http1).await);
+        }
     }
 }
 
@@ -190,7 +234,7 @@ impl CutBody for Endless {
 }
 
 async fn listen_to_endless() -> ((SocketAddr, Arc<AtomicUsize>), CancellationToken) {
-    let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (address, stop, produced) = (socket.local_addr().unwrap(), CancellationToken::new(), Arc::<AtomicUsize>::default());
     let counted = Arc::clone(&produced);
     let make_service = move |_peer: Peer| {

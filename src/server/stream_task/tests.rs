@@ -15,9 +15,8 @@ use super::*;
 use crate::{
     connection_slot::{ConnectionSlot, InUse},
     server::{
-        ConnectionService, InterimResponses, Peer,
-        alpn::Expected,
-        connection::{Protocols, WRITE_TIMEOUT, serve_connection},
+        ConnectionService, InterimResponses, Peer, alpn::Expected, connection::serve_connection, protocols::Protocols,
+        write_timeout::WRITE_TIMEOUT,
     },
 };
 
@@ -170,12 +169,8 @@ async fn a_stream_whose_client_takes_a_byte_now_and_then_is_served() {
     assert!(!app.is_closed());
 }
 
-/// Streams whose turn comes less often than every send timeout, because their client takes what it is sent a kilobyte a second.
-#[tokio::test(start_paused = true)]
-async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
-    const STREAMS: usize = 12;
-    const LENGTH: usize = 40_000;
-    let Served { mut ours, apps, cut } = serve();
+/// The same, whose client takes what it is sent a kilobyte a second.
+fn slowly(Served { mut ours, apps, cut }: Served) -> Served {
     let (mut near, far) = duplex(16 * 1024);
     tokio::spawn(async move {
         let (mut up, mut down) = ([0; 4096], [0; 1024]);
@@ -189,7 +184,15 @@ async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
             }
         }
     });
-    let mut client = Client::connect(Served { ours: far, apps, cut }, 1024 * 1024).await;
+    Served { ours: far, apps, cut }
+}
+
+/// Streams whose turn comes less often than every send timeout.
+#[tokio::test(start_paused = true)]
+async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
+    const STREAMS: usize = 12;
+    const LENGTH: usize = 40_000;
+    let mut client = Client::connect(slowly(serve()), 1024 * 1024).await;
     let mut responses = Vec::new();
     for _ in 0..STREAMS {
         let (response, app) = client.ask().await;
@@ -207,6 +210,24 @@ async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
     }));
     let received = received.await;
     assert_eq!(received, [LENGTH; STREAMS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_window_is_shut_is_reset_though_its_client_takes_another_one_slowly() {
+    // More than there is on its way to the client, so that the connection is never free.
+    const WINDOW: usize = 128 * 1024;
+    let mut client = Client::connect(slowly(serve()), WINDOW as u32).await;
+    let ((_shut, app), (mut slow, slow_app)) = (client.ask().await, client.ask().await);
+    app.send(Bytes::from_static(&[7; 2 * WINDOW])).await.unwrap();
+    let endless = slow_app.clone();
+    tokio::spawn(async move { while endless.send(Bytes::from_static(&[7; 16 * 1024])).await.is_ok() {} });
+    tokio::spawn(async move {
+        while let Some(Ok(data)) = slow.data().await {
+            slow.flow_control().release_capacity(data.len()).unwrap();
+        }
+    });
+    until_released(&app).await;
+    assert!(!slow_app.is_closed(), "the other one is served on");
 }
 
 #[tokio::test(start_paused = true)]

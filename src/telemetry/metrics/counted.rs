@@ -42,6 +42,8 @@ pub(super) struct Counted {
     pub(super) sessions_with_refresh_token: Gauge,
     pub(super) certificate_expiry: Gauge,
     pub(super) client_certificate_expiry: Gauge,
+    pub(super) client_connections: Gauge,
+    pub(super) client_connections_max: Gauge,
     pub(super) is_config_in_force: Gauge,
     pub(super) config_in_force_since: Gauge,
 }
@@ -112,6 +114,8 @@ impl Counted {
             sessions_with_refresh_token: Gauge::default(),
             certificate_expiry: Gauge::default(),
             client_certificate_expiry: Gauge::default(),
+            client_connections: Gauge::default(),
+            client_connections_max: Gauge::default(),
             is_config_in_force: Gauge::default(),
             config_in_force_since: Gauge::default(),
             registry: Registry::default(),
@@ -235,8 +239,14 @@ fn register_records(registry: &mut Registry, counted: &Counted, families: Record
     );
 }
 
-/// The certificates and settings of this process.
+/// The connections, certificates and settings of this process.
 fn register_process(registry: &mut Registry, counted: &Counted) {
+    registry.register("client_connections", "Open connections of clients", counted.client_connections.clone());
+    registry.register(
+        "client_connections_max",
+        "How many connections of clients may be open, by the limit of open files; where all are in use, others are turned away",
+        counted.client_connections_max.clone(),
+    );
     registry.register_with_unit(
         "certificate_expiry_timestamp",
         "When the first of the served certificates expires; 0 without TLS",
