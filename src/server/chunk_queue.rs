@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The chunks of a connection. Only the connection's task writes them.
+/// The chunks of a connection. The tasks of its streams bring them, and its own task writes them.
 #[derive(Debug, Default)]
 pub(super) struct ChunkQueue {
     /// How many have come.
