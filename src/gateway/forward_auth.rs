@@ -1,6 +1,8 @@
 //! Judges requests that do not come here but to an ingress, which asks about each (forward authentication). The request that is
 //! asked about is rebuilt, read and judged as one that came here; only its forwarding is the ingress's.
 
+use std::sync::Arc;
+
 use http::{Response, Uri, request};
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     webdav,
 };
 use crate::{
-    address::requested_host,
+    address::{AccessUrl, requested_host},
     admission::{Credential, Inquiry, NotAdmitted, asks_for_token},
     backoff::SOON,
     bearer::{self, TokenRefusal},
@@ -23,6 +25,7 @@ use crate::{
     oidc::VerifyError,
     policy::{Policy, Rule},
     refusal::Refusal,
+    routing::{NoRoute, Route},
     visitor::{ConnectionMemo, SignInReason},
 };
 
@@ -156,6 +159,12 @@ impl Gateway {
             }
         };
         let Some(route) = route else { return Err(self.refuse_unknown_page(exchange, original, question).await) };
+        if self.may_have_chosen_site(exchange, original, question.asked, route) {
+            return Err(Refusal::BadRequest(
+                "Host and X-Original-URL name two sites with different rules, of which one may be forged; an ingress may ask by an \
+                 address that is no site, or by that of CODER_OIDC_REDIRECT_URL",
+            ));
+        }
         let depends_on_method = !route.rule.methods.is_empty() || original.head.headers.contains_key("destination");
         if !original.has_method && depends_on_method {
             return Err(Refusal::BadRequest("the ingress does not say which method the original request has"));
@@ -219,10 +228,29 @@ impl Gateway {
     /// Whether an ingress hands one site's name on and another is forwarded, by which a client could choose among the sites' rules.
     /// Where logins of all sites return, no app is, and an ingress may ask there about others.
     fn names_two_sites(&self, exchange: &Exchange, original: &Original) -> bool {
+        let host = requested_host(&original.head.uri, &original.head.headers);
+        self.other_site(exchange, host).is_some()
+    }
+
+    /// Whether the ingress asks by the host of one site about a URL of another one, where `route` is the URL's and that host's page has
+    /// another rule. An ingress that hands its client's host on, and writes no URL, passes on the one that its client wrote. ingress-nginx
+    /// writes the URL itself, and may ask by a site's address as long as that gains nobody anything.
+    fn may_have_chosen_site(&self, exchange: &Exchange, original: &Original, asked: Asked<'_>, route: &Route) -> bool {
+        let Asked::ByHttp(_, asked) = asked else { return false };
+        let Some(other) = self.other_site(exchange, requested_host(&asked.uri, &asked.headers)) else { return false };
+        match self.parts.settings.routes.find(other.authority(), original.head.uri.path()) {
+            Ok(found) => !std::ptr::eq(found, route),
+            Err(NoRoute::Ambiguous) => true,
+            // No app is there.
+            Err(NoRoute::Unknown) => false,
+        }
+    }
+
+    /// The site that `host` names, if it is another one than that of the request, and may have apps.
+    fn other_site(&self, exchange: &Exchange, host: Option<&str>) -> Option<Arc<AccessUrl>> {
         let settings = &self.parts.settings;
-        let host = requested_host(&original.head.uri, &original.head.headers).unwrap_or_default();
-        let named = settings.exchange.sites.find(host);
-        named.is_some_and(|named| named != exchange.site && settings.redirect_url.as_ref() != Some(&*named))
+        let named = settings.exchange.sites.find(host?)?;
+        (named != exchange.site && settings.redirect_url.as_ref() != Some(&*named)).then_some(named)
     }
 
     /// Refuses a request whose path is not known where rules differ by paths.

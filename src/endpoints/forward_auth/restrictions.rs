@@ -21,21 +21,19 @@ pub struct Restrictions {
     email_domains: Option<Vec<String>>,
 }
 
-/// The parameters that are known.
-const KNOWN: [&str; 3] = ["allowed_groups", "allowed_emails", "allowed_email_domains"];
 /// A parameter that looks like a restriction and is none would be one that admits everybody.
 const UNKNOWN: &str =
     "a parameter that begins with \"allow\" is none of allowed_groups, allowed_emails and allowed_email_domains, in lower case";
 
 impl Restrictions {
     /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list. `is_clients`: the ingress has passed
-    /// on the query of the client, whose parameters are the app's.
+    /// on the query of the client, whose parameters are the app's, unless the client has written the ingress's own query.
     ///
     /// # Errors
     /// A parameter is not known and looks like a restriction.
     pub fn of_query(query: &str, is_clients: bool) -> Result<Self, &'static str> {
         let pairs = form_urlencoded::parse(query.as_bytes());
-        Self::of(pairs.filter(|(name, _)| !is_clients || !looks_like_restriction(name) || KNOWN.contains(&&**name)))
+        Self::of(pairs.filter(|(name, _)| !is_clients || !looks_like_restriction(name) || is_nearly_known(name)))
     }
 
     /// Reads the pairs that Envoy's configuration says of a route (`context_extensions`).
@@ -93,6 +91,13 @@ impl Restrictions {
 fn looks_like_restriction(name: &str) -> bool {
     let start = name.trim().get(.."allow".len());
     start.is_some_and(|start| start.eq_ignore_ascii_case("allow"))
+}
+
+/// Whether a name is of a known restriction but for case, separators and grammatical number.
+fn is_nearly_known(name: &str) -> bool {
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase()).collect();
+    let what = letters.strip_prefix("allowed").or_else(|| letters.strip_prefix("allow"));
+    what.is_some_and(|what| matches!(what.trim_end_matches('s'), "group" | "email" | "domain" | "emaildomain"))
 }
 
 /// A domain of the list in its one form, with the star or the dot before it.
@@ -177,6 +182,18 @@ mod tests {
         {
             assert_eq!(Restrictions::of_query(query, false).map(|read| read.are_given()), Ok(are_given), "{query}");
         }
+    }
+
+    #[test]
+    fn a_client_that_writes_the_ingress_s_misspelt_restriction_is_refused_too() {
+        for query in ["allowed_group=admin", "Allowed_Groups=admin", "allow-emails=a", "x=y&allowedEmailDomain=b"] {
+            assert_eq!(Restrictions::of_query(query, true), Err(UNKNOWN), "{query}");
+        }
+        for query in ["allow_signup=false", "allow", "allowDownload=1&x=y"] {
+            assert_eq!(Restrictions::of_query(query, true), Ok(Restrictions::default()), "{query}");
+            assert_eq!(Restrictions::of_query(query, false), Err(UNKNOWN), "{query}");
+        }
+        assert!(Restrictions::of_query("allowed_groups=a", true).is_ok_and(|read| read.are_given()));
     }
 
     #[test]

@@ -108,6 +108,41 @@ async fn a_client_s_own_description_beside_the_ingress_s_is_refused() {
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
     let reply = stranger.send(Method::GET, "/oauth2/auth/page?allowed_groups=x", &PAGE, "").await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "its query is the client's");
+    // A client that writes the ingress's misspelt restriction is refused as all others are.
+    let ann = world.signed_in().await;
+    for (query, status) in [("allowed_group=admins", 400), ("allow_signup=false", 200)] {
+        let passed_on = [("x-original-url", format!("https://app.test/page?{query}"))];
+        let passed_on = passed_on.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let reply = ann.send(Method::GET, &format!("/oauth2/forward_auth?{query}"), &passed_on, "").await;
+        assert_eq!(reply.status.as_u16(), status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_s_own_url_does_not_choose_the_site_where_the_ingress_hands_the_host_on() {
+    let world = service()
+        .set("oidc_redirect_allowed_hosts", "other.test")
+        .set("oidc_redirect_url", "https://login.test")
+        .routes(|_| ROUTES.to_owned())
+        .start()
+        .await;
+    let stranger = world.visitor();
+    let asked = async |at: &str, host: &str, lines: &[(&str, &str)]| {
+        stranger.send(Method::GET, at, &[&[("host", host)], lines].concat(), "").await.status
+    };
+    let forged = ("x-original-url", "https://open.test/page");
+    for (at, refused) in [("/oauth2/auth", StatusCode::FORBIDDEN), ("/oauth2/forward_auth", StatusCode::BAD_REQUEST)] {
+        for honest in [&[][..], &[("x-forwarded-uri", "/page")], &[("x-original-uri", "/page"), ("x-forwarded-proto", "https")]] {
+            assert_eq!(asked(at, "app.test", &[honest, &[forged]].concat()).await, refused, "{at} {honest:?}");
+        }
+    }
+    // ingress-nginx writes the URL itself, and asks by an address that has no app, or by one whose page has the same rule.
+    for host in ["evergate.internal", "login.test", "open.test"] {
+        assert_eq!(asked("/oauth2/auth", host, &[forged]).await, StatusCode::ACCEPTED, "{host}");
+    }
+    for page in ["https://other.test/page", "https://app.test/page"] {
+        assert_eq!(asked("/oauth2/auth", "app.test", &[("x-original-url", page)]).await, StatusCode::UNAUTHORIZED, "{page}");
+    }
 }
 
 #[tokio::test]
