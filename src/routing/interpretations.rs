@@ -4,8 +4,10 @@
 //! Whoever sends requests chooses how much there is to interpret, before anybody is authenticated. A path is therefore decoded a few
 //! times as a whole, and no more of an interpretation is made than tells which route it leads to.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+/// How the type of a file's stream begins on Windows.
+const STREAM_TYPE: &str = ":$";
 /// How often a path is decoded at most; what is still encoded then, no server decodes.
 const MAX_DECODINGS: usize = 3;
 /// The longest path with an escape in it that is decoded, in bytes. Many servers take no longer request line than 8 KiB.
@@ -20,7 +22,7 @@ pub fn decoded_texts(path: &str) -> Option<Vec<String>> {
     let may_differ = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || byte.is_ascii_uppercase() || !byte.is_ascii_graphic();
     let is_plain = !path.as_bytes().iter().any(may_differ);
     if is_plain
-        && !path.contains("::$")
+        && !path.contains(STREAM_TYPE)
         && !path.contains("//")
         && !path.contains("/.")
         && !path.contains("./")
@@ -136,7 +138,7 @@ fn decode_overlong(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Folds letters to those of ASCII: those of other forms (Unicode's compatibility forms: full width, `‥`, `ⓐ`), signs that look like a
+/// Folds letters to those of ASCII: those of other forms (Unicode's compatibility forms: full width, `‥`, `ⓐ`, `ª`), signs that look like a
 /// slash or a backslash, and those that are ASCII in another case (`ı`, `ſ`, `ﬁ`).
 fn fold_to_ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -149,9 +151,9 @@ fn fold_to_ascii(text: &str) -> String {
             0xFFFD => out.push(letter),
             0x2044 | 0x2215 | 0x29F8 => out.push('/'),
             0x2216 | 0x29F5 => out.push('\\'),
-            // Where the forms of what ASCII has are.
-            0x2000..0x2C00 | 0xFB00..=0xFFFF | 0x1D400..0x1F300 => letter.nfkc().for_each(|letter| fold_case(letter, &mut out)),
-            _ => fold_case(letter, &mut out),
+            // Most letters have no other form.
+            _ if is_nfkc_quick(std::iter::once(letter)) == IsNormalized::Yes => fold_case(letter, &mut out),
+            _ => letter.nfkc().for_each(|letter| fold_case(letter, &mut out)),
         }
     }
     out
@@ -265,15 +267,23 @@ fn without_script(path: &str, limit: usize) -> Option<String> {
     None
 }
 
-/// Segments without their parameters, the names of their streams (`::$DATA` on Windows), and blanks and dots at their ends, empty ones
-/// left out; backslashes are slashes.
+/// Segments without their parameters, their streams (`::$DATA` on Windows), and blanks and dots at their ends, empty ones left out;
+/// backslashes are slashes.
 fn segments(decoded: &str) -> impl Iterator<Item = &str> {
     decoded.split(['/', '\\']).filter_map(|segment| {
         let segment = segment.split(';').next().unwrap_or_default();
-        let segment = segment.split("::$").next().unwrap_or_default().trim_start_matches(is_blank);
+        let segment = without_stream(segment).trim_start_matches(is_blank);
         let segment = segment.trim_end_matches(|letter: char| letter == '.' || is_blank(letter));
         Some(segment).filter(|segment| !segment.is_empty())
     })
+}
+
+/// The segment without the name and the type of a stream, as in `dir:$i30:$INDEX_ALLOCATION`, where `dir` is meant.
+fn without_stream(segment: &str) -> &str {
+    match segment.split_once(':') {
+        Some((file, stream)) if stream.contains(STREAM_TYPE) => file,
+        Some(_) | None => segment,
+    }
 }
 
 /// The path of these segments.

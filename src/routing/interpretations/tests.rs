@@ -52,6 +52,8 @@ fn a_path_has_these_other_interpretations() {
         ("/a%e2%88%95b", &["/a/b"]),
         ("/a%e2%88%96b", &["/a/b"]),
         ("/A::$DATA/b", &["/A/b"]),
+        ("/a:$i30:$index_allocation/b", &["/a/b"]),
+        ("/a:name:$DATA", &["/a"]),
     ] {
         let found = alternatives(path).expect(path);
         for other in others {
@@ -74,6 +76,17 @@ fn behind_a_prefix_a_plus_is_a_blank_and_a_scripts_name_is_left_out() {
         let found = alternatives_behind_prefix(rest).unwrap();
         assert!(found.iter().all(|found| found == rest), "{rest} is what it is: {found:?}");
     }
+}
+
+#[test]
+fn every_character_that_unicode_reads_as_ascii_is_read_so() {
+    let mut read = 0;
+    for letter in ('\u{80}'..=char::MAX).filter(|letter| letter.nfkc().all(|letter| letter.is_ascii())) {
+        let (folded, form) = (fold_to_ascii(&letter.to_string()), letter.nfkc().collect::<String>());
+        assert!(folded.eq_ignore_ascii_case(&form), "{letter:?} is {form:?}, and is read as {folded:?}");
+        read += 1;
+    }
+    assert!(read > 1000, "{read}");
 }
 
 #[test]
@@ -104,6 +117,7 @@ fn no_server_is_asked_for_these() {
         "/a/..%e2%88%95x",
         "/a/..%e2%88%96x",
         "/a/..%ef%bc%8fx",
+        "/a/..%cd%be/x",
         "/a/\u{ff0e}\u{fe52}/x",
     ] {
         assert_eq!(alternatives(path), None, "{path}");
