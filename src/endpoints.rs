@@ -38,6 +38,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, request};
 use hyper::body::Incoming;
 
 use crate::{
+    address::AccessUrl,
     admission::{Admission, AdmittedSession, Inquiry, NotAdmitted},
     assertion::Assertions,
     deprovisioning::Deprovisioning,
@@ -277,11 +278,20 @@ impl Call<'_> {
 
     /// The page, if a route serves it, or it is one of our own that a login may lead to; the front page else.
     fn served(&self, return_to: ReturnTo, components: &Components) -> ReturnTo {
-        let site = &self.exchange.site;
-        let path = return_to.path().split('?').next().unwrap_or_default();
-        let is_own = path.strip_prefix(&components.prefix).is_some_and(follows_a_login);
-        let is_served = is_own || components.routes.find(site.authority(), path).is_ok();
+        let is_served = components.serves(&self.exchange.site, return_to.path(), follows_a_login);
         if is_served { return_to } else { ReturnTo::front_page() }
+    }
+}
+
+impl Components {
+    /// Whether a route of `site` serves the page with this path and query; one of our own, which no route serves, if `is_led_to` says so of
+    /// its path below the prefix.
+    fn serves(&self, site: &AccessUrl, page: &str, is_led_to: impl Fn(&str) -> bool) -> bool {
+        let path = page.split('?').next().unwrap_or_default();
+        match path.strip_prefix(&self.prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+            Some(own) => is_led_to(own),
+            None => self.routes.find(site.authority(), path).is_ok(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{Call, Endpoints, Refused, read_form};
+use super::{Call, Endpoints, Refused, read_form, table::follows_a_logout};
 use crate::{
     oidc::{ProviderError, VerifyError},
     pages::{Action, Message, Page, Text},
@@ -106,12 +106,12 @@ impl Endpoints {
         Some(self.served_page(call, &text))
     }
 
-    /// The page at this address, if it is of one of our sites and a route serves it; the front page of this site else.
+    /// The page at this address, if it is of one of our sites, and a route serves it or it is one of our own that a logout may lead to; the
+    /// front page of this site else.
     fn served_page(&self, call: &Call<'_>, address: &str) -> SitePage {
         let here = &call.exchange.site;
         let page = SitePage::parse(address, here, &self.components.sign_ins.parts().sites);
-        let path = page.path().split('?').next().unwrap_or_default();
-        let is_served = self.components.routes.find(page.site().authority(), path).is_ok();
+        let is_served = self.components.serves(page.site(), page.path(), follows_a_logout);
         if is_served { page } else { SitePage::front_page(here) }
     }
 

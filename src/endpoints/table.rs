@@ -119,7 +119,8 @@ pub(super) fn follows_a_login(path: &str) -> bool {
     let follows = |endpoint: &Endpoint| match endpoint.who {
         Who::Anybody(
             Page::HandOver | Page::Sessions | Page::Tokens | Page::Terminal | Page::KeptPost | Page::LoginDone | Page::Portal,
-        ) => true,
+        )
+        | Who::SignedIn(UserPage::UserInfo) => true,
         Who::Anybody(
             Page::Start
             | Page::Callback
@@ -139,7 +140,14 @@ pub(super) fn follows_a_login(path: &str) -> bool {
             | Page::Logo
             | Page::Icon,
         )
-        | Who::SignedIn(UserPage::UserInfo | UserPage::Refresh) => false,
+        | Who::SignedIn(UserPage::Refresh) => false,
     };
     is_administration(path) || TABLE.iter().any(|endpoint| endpoint.path == path && follows(endpoint))
+}
+
+/// Whether a path below the prefix is that of a page to which a logout may lead: also one that begins the next login, or says that nobody is
+/// signed in.
+pub(super) fn follows_a_logout(path: &str) -> bool {
+    let is_between = |endpoint: &Endpoint| matches!(endpoint.who, Who::Anybody(Page::Start | Page::SignedOut));
+    follows_a_login(path) || TABLE.iter().any(|endpoint| endpoint.path == path && is_between(endpoint))
 }

@@ -39,11 +39,12 @@ impl ReturnTo {
     }
 
     fn checked(text: &str, access: &AccessUrl) -> Option<Self> {
+        // Whoever writes an address into a parameter as it stands has its escaped blanks and its pluses read as blanks.
+        let text = &*text.replace(' ', "%20");
         // Browsers drop tabs and line ends, and read a backslash before the query as a slash; no legitimate address has them
         // there.
         let path = text.split(['?', '#']).next().unwrap_or_default();
-        let is_odd = |character: char| character.is_control() || character == ' ';
-        if text.len() > MAX_LEN || text.chars().any(is_odd) || path.contains('\\') {
+        if text.len() > MAX_LEN || text.chars().any(char::is_control) || path.contains('\\') {
             return None;
         }
         let url = if text.starts_with('/') {
@@ -96,6 +97,20 @@ mod tests {
     }
 
     #[test]
+    fn a_page_with_a_blank_in_its_address_is_come_back_to() {
+        for (text, page) in [
+            ("/search?q=a b", "/search?q=a%20b"),
+            ("/search?q=a ", "/search?q=a%20"),
+            ("/files/my doc.pdf", "/files/my%20doc.pdf"),
+            ("https://app.example/my doc?q=a b#c d", "/my%20doc?q=a%20b"),
+            ("/ /evil.example", "/%20/evil.example"),
+        ] {
+            assert_eq!(returned(text), page);
+            assert_eq!(returned(page), page);
+        }
+    }
+
+    #[test]
     fn every_other_address_is_the_front_page() {
         for evil in [
             "",
@@ -105,7 +120,12 @@ mod tests {
             "\\\\evil.example",
             "/\t/evil.example",
             "/\n/evil.example",
-            "/ /evil.example",
+            " /evil.example",
+            " //evil.example",
+            " https://app.example/a",
+            "https://app.example /a",
+            "https://app.example @evil.example/",
+            "https: //app.example/",
             "/\u{b}/evil",
             "/./\\evil.example",
             "/.//evil.example",

@@ -279,3 +279,16 @@ async fn a_grant_of_another_client_is_not_used_and_its_token_is_shown_to_nobody(
     }
     assert_eq!(world.idp.calls(crate::harness::idp::Endpoint::Refresh), 0);
 }
+
+#[tokio::test]
+async fn a_login_leads_back_to_a_page_whose_address_was_put_in_as_it_stands() {
+    let world = World::start().await;
+    for (rd, page) in [
+        ("/search?q=a+b", "/search?q=a%20b"),
+        ("/files/my%20doc.pdf", "/files/my%20doc.pdf"),
+        ("https://app.test/files/my%20doc.pdf", "/files/my%20doc.pdf"),
+    ] {
+        let landed = world.visitor().log_in(&world.idp, &format!("/oauth2/start?rd={rd}")).await;
+        assert_eq!(landed.as_str(), format!("{ACCESS}{page}"), "{rd}");
+    }
+}

@@ -347,3 +347,35 @@ async fn a_client_s_own_bearer_token_and_identity_prove_nothing() {
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "a client's bearer token authenticates nobody (CVE-2022-29226)");
     assert!(world.upstream.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_login_leads_to_no_endpoint_of_our_own_but_those_that_follow_one() {
+    for has_default_route in [true, false] {
+        let world = match has_default_route {
+            true => World::start().await,
+            false => {
+                let route = |app: &str| format!("[[route]]\npath = \"/app\"\nupstream = \"{app}\"");
+                World::build().without("upstream_url").routes(route).start().await
+            }
+        };
+        for (page, follows) in [
+            ("/oauth2/sign_out", false),
+            ("/oauth2/frontchannel_logout?x=1", false),
+            ("/oauth2/callback?code=x", false),
+            ("/oauth2/start?another=true", false),
+            ("/oauth2/nonsense", false),
+            ("/oauth2/readyz", false),
+            ("/oauth2", true),
+            ("/oauth2/sessions", true),
+            ("/oauth2/userinfo", true),
+            ("/app/oauth2/sign_out", true),
+            ("/oauth2x", has_default_route),
+        ] {
+            let visitor = world.visitor();
+            let encoded: String = url::form_urlencoded::byte_serialize(page.as_bytes()).collect();
+            let landed = visitor.log_in(&world.idp, &format!("/oauth2/start?rd={encoded}")).await;
+            let expected = if follows { page } else { "/" };
+            assert_eq!(landed.as_str(), format!("{ACCESS}{expected}"), "{page} {has_default_route}");
+        }
+    }
+}

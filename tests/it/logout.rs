@@ -72,6 +72,12 @@ async fn logout_leads_only_to_pages_of_ours() {
         let landed = visitor.send(Method::POST, &format!("/oauth2/sign_out?rd={encoded}"), &OWN, "").await.location();
         assert_eq!(landed.as_str(), format!("{ACCESS}/"), "{evil}");
     }
+    for (own, follows) in
+        [("/oauth2/sign_in", true), ("/oauth2/callback", false), ("/oauth2/sign_out", false), ("/oauth2/x", false)]
+    {
+        let landed = world.signed_in().await.send(Method::POST, &format!("/oauth2/sign_out?rd={own}"), &OWN, "").await.location();
+        assert_eq!(landed.as_str(), format!("{ACCESS}{}", if follows { own } else { "/" }), "{own}");
+    }
     let visitor = world.signed_in().await;
     let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html"), OWN[0]], "rd=").await;
     assert!(page.status == StatusCode::OK && page.text().contains("Signed out") && visitor.session().is_none());
