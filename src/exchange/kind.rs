@@ -44,10 +44,11 @@ fn is_of_script(headers: &HeaderMap) -> bool {
 }
 
 /// Whether whoever sends a request reads HTML: they ask for it, and a page or a frame may be about to show it. A script that asks for HTML is
-/// told in JSON what it can act on, and so is a browser that prefetches.
+/// told in JSON what it can act on, and so are a browser that prefetches and a program that would rather have JSON.
 pub(super) fn reads_html(headers: &HeaderMap) -> bool {
     let is_hidden = is_not_a_page(headers, true) || (!FetchMetadata::of(headers).are_there() && is_of_script(headers));
-    accepts_html(headers) && !is_hidden
+    let is_a_program_s = || FetchMetadata::of(headers).viewer() == Viewer::Unsaid && prefers_json(headers);
+    accepts_html(headers) && !is_hidden && !is_a_program_s()
 }
 
 /// Whether a page of the origin `own` navigates the top-level page by sending a form. A page that hides where it comes from
@@ -92,16 +93,32 @@ pub(super) fn is_foreign_part(headers: &HeaderMap) -> bool {
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    lines.map(String::from_utf8_lossy).any(|range| {
+    // A weight of 0 says that it is not acceptable (RFC 9110 section 12.4.2).
+    accepted_weights(headers, is_html).any(|weight| weight > 0.0)
+}
+
+/// Whether JSON has a greater weight than HTML.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let is_json = |kind: &str| {
+        let kind = kind.to_ascii_lowercase();
+        kind == "application/json" || kind.ends_with("+json")
+    };
+    accepted_weights(headers, is_json).fold(0.0, f32::max) > accepted_weights(headers, is_html).fold(0.0, f32::max)
+}
+
+fn is_html(kind: &str) -> bool {
+    ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html))
+}
+
+/// The weights of those media ranges of `Accept` that are meant (RFC 9110 section 12.5.1).
+fn accepted_weights<'a>(headers: &'a HeaderMap, is_meant: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = f32> + 'a {
+    let ranges = headers.get_all(header::ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    ranges.filter_map(|range| str::from_utf8(range).ok()).filter_map(move |range| {
         let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default();
-        let is_html = ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html));
-        // A weight of 0 says that it is not acceptable (RFC 9110 section 12.4.2).
-        let is_refused = parts.filter_map(|part| part.split_once('=')).any(|(name, weight)| {
-            name.eq_ignore_ascii_case("q") && weight.trim_matches(['0', '.']).is_empty() && weight.starts_with('0')
-        });
-        is_html && !is_refused
+        let is_meant = is_meant(parts.next().unwrap_or_default());
+        let weight = || parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let read = |(_, weight): (&str, &str)| weight.parse().ok().filter(|weight| (0.0..=1.0).contains(weight));
+        is_meant.then(|| weight().and_then(read).unwrap_or(1.0))
     })
 }
 
@@ -122,6 +139,9 @@ mod tests {
             &[("sec-fetch-mode", "navigate")],
             &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")],
             &[html, ("x-requested-with", "com.example.mail")],
+            &[("accept", "application/json;q=0.9, text/html")],
+            &[("accept", "application/json, text/html")],
+            &[("accept", "application/json, text/html;q=0.5"), ("sec-fetch-mode", "navigate")],
         ] {
             assert_eq!(judged(Method::GET, lines), RequestKind::PageNavigation, "{lines:?}");
             assert_eq!(judged(Method::POST, lines), RequestKind::Api, "{lines:?}");
@@ -131,6 +151,8 @@ mod tests {
             &[("accept", "*/*")],
             &[("accept", "text/html;q=0, application/json")],
             &[("accept", "text/html; q=0.000")],
+            &[("accept", "application/json, text/html;q=0.5")],
+            &[("accept", "text/html;q=0.8"), ("accept", "application/problem+json; charset=utf-8; Q=0.9")],
             &[("accept", "application/json, text/plain, */*")],
             &[html, ("x-requested-with", "XMLHttpRequest")],
             &[html, ("upgrade", "websocket")],

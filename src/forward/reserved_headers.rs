@@ -60,12 +60,21 @@ const RESERVED_HEADERS: &[&str] = &[
 /// and a client's own proves nothing. A route may set them.
 const OTHER_PROXIES_HEADERS: &[&str] = &[
     "cf-connecting-ip",
+    "cf-visitor",
+    "cloudfront-forwarded-proto",
     "fastly-client-ip",
+    "front-end-https",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
     "x-cluster-client-ip",
     "x-envoy-external-address",
     "x-original-forwarded-for",
     "x-original-host",
     "x-original-method",
+    "x-proxyuser-ip",
+    // Tornado reads it before `X-Forwarded-Proto`.
+    "x-scheme",
+    "x-url-scheme",
 ];
 
 /// Reserved headers that a route may set all the same, because Evergate writes nothing there: what an app is told of its own address.
@@ -121,6 +130,15 @@ mod tests {
             "x-cluster-client-ip",
             "cf_connecting_ip",
             "fastly-client-ip",
+            "x-scheme",
+            "X_Scheme",
+            "x-url-scheme",
+            "front-end-https",
+            "x-proxyuser-ip",
+            "x-azure-clientip",
+            "x-appengine-user-ip",
+            "cloudfront-forwarded-proto",
+            "cf-visitor",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
             remove_reserved_headers(&mut headers, &[]);
