@@ -13,6 +13,7 @@ pub(super) fn translate(given: &mut Given, serves: Serves, has_response_headers:
     external(given, result);
     sites(given, result);
     listening(given, result);
+    force_https(given, result);
     let is_behind_proxy = given.is_on("reverse-proxy", false);
     proxies(given, is_behind_proxy, result);
     let tells =
@@ -55,9 +56,19 @@ fn external(given: &mut Given, result: &mut Translation) {
     if let Some((prefix, origin)) = prefix.filter(|(prefix, _)| prefix.trim_end_matches('/') != "/oauth2") {
         result.set("path_prefix", prefix, origin);
     }
-    if given.is_on("force-https", false) {
-        result.set("redirect_to_access_url", "true", given.origin("force-https"));
+}
+
+/// A redirect to https, which is known to be needed only where TLS is terminated here.
+fn force_https(given: &mut Given, result: &mut Translation) {
+    if !given.is_on("force-https", false) {
+        return;
     }
+    let origin = given.origin("force-https");
+    if result.value("tls_enable").is_none() {
+        let message = "redirects only where Evergate terminates TLS: let the proxy that does redirect plain http";
+        result.notes.push(Note::warning(&origin, message));
+    }
+    result.set("redirect_to_access_url", "true", origin);
 }
 
 /// Further hosts. There one cookie served all of a domain; here each host has its own.

@@ -244,3 +244,11 @@ fn every_combination_that_is_usual_is_accepted_by_the_reader_of_settings() {
         check(&translated(&sources(&with(more)), &[])).unwrap_or_else(|problems| panic!("{more:?}: {problems}"));
     }
 }
+
+#[test]
+fn a_redirect_to_https_is_the_proxy_s_where_it_terminates_tls() {
+    let behind = notes(&with(&["--force-https"]), Severity::Warning);
+    assert!(behind.contains("--force-https: redirects only where Evergate terminates TLS"), "{behind}");
+    let own = notes(&with(&["--force-https", "--tls-cert-file=cert.pem", "--tls-key-file=key.pem"]), Severity::Warning);
+    assert!(!own.contains("--force-https"), "{own}");
+}

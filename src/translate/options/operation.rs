@@ -16,7 +16,10 @@ pub(crate) const SERVER: &[ProxyOption] = &[
         Meaning::NoEquivalent("each site has a redirect URI of its own, which the provider must know"),
     ),
     text("proxy-prefix", "`CODER_PATH_PREFIX`"),
-    switch("force-https", "`CODER_REDIRECT_TO_ACCESS_URL`"),
+    switch(
+        "force-https",
+        "`CODER_REDIRECT_TO_ACCESS_URL`, which redirects plain http where Evergate terminates TLS. Where a proxy does, it must redirect",
+    ),
     switch(
         "reverse-proxy",
         "`CODER_PROXY_TRUSTED_ORIGINS`: the networks of the proxy, which `trusted-proxy-ip` or you must name",
