@@ -292,7 +292,7 @@ impl Admission {
     /// Refuses another site's request, and logs what its administrator needs to know.
     fn refuse_cross_origin(&self, exchange: &Exchange, headers: &HeaderMap) -> Refusal {
         let allowed = match &self.cross_origin {
-            CrossOrigin::Only(origins) => origins.join(" "),
+            CrossOrigin::Only(origins) => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             CrossOrigin::Any => "*".to_owned(),
         };
         tracing::info!(

@@ -12,6 +12,7 @@ mod coder_yaml;
 pub mod document;
 mod file;
 mod layer;
+mod pattern_traps;
 pub mod print;
 mod reload;
 mod sources;

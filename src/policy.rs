@@ -6,6 +6,7 @@ mod cross_origin;
 mod denied;
 mod emails;
 mod foreign_addresses;
+mod method_override;
 mod origin_pattern;
 mod policies;
 mod tokens;
@@ -15,7 +16,6 @@ use ipnet::IpNet;
 
 use crate::{
     address::ClientAddress,
-    header_names,
     identity::{ForwardedIdentity, Identity},
 };
 
@@ -25,6 +25,7 @@ pub use cross_origin::{CrossOrigin, logged_origin};
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
 pub use foreign_addresses::{ascii_domain, written_domain};
+pub use method_override::overrides_method;
 pub use origin_pattern::OriginPattern;
 pub use policies::{Policies, ProviderPolicy};
 pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
@@ -97,14 +98,6 @@ impl Permit {
     }
 }
 
-/// Headers that make frameworks treat a request as one of another method.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-
-/// Whether a request says by a header, in any spelling, that it is of another method.
-pub fn overrides_method(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| OVERRIDES.iter().any(|own| header_names::are_equivalent(name.as_str(), own)))
-}
-
 impl Rule {
     /// Creates a rule that allows everybody.
     pub fn public() -> Self {
@@ -131,6 +124,20 @@ impl Rule {
             Access::Authenticated(policy) => Some(policy),
             Access::Public | Access::Optional => None,
         }
+    }
+
+    /// Whether it protects what `other` leaves open, as far as the two say. Where a login is needed, no rule that needs none does.
+    pub fn asks_more_than(&self, other: &Self) -> bool {
+        let asks_more_of_users = match (self.policy(), other.policy()) {
+            (None, Some(_)) => return false,
+            (None, None) => false,
+            (Some(_), None) => true,
+            (Some(own), Some(other)) => *own != Policy::default() && own != other,
+        };
+        asks_more_of_users
+            || (!self.methods.is_empty() && self.methods != other.methods)
+            || (!self.networks.is_empty() && self.networks != other.networks)
+            || (!self.providers.is_empty() && self.providers != other.providers)
     }
 
     /// Checks what does not depend on who it is: the client's address and the method. A route that does not allow all methods also

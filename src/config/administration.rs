@@ -13,7 +13,7 @@ use crate::administration::Settings;
 pub(super) const SECTION: Section =
     Section { title: "Administration", settings: &[&ADMIN_GROUPS, &ADMIN_PROVIDERS, &ADMIN_ADDRESS] };
 
-const ADMIN_GROUPS: Setting = setting(
+pub(super) const ADMIN_GROUPS: Setting = setting(
     "admin_groups",
     ValueType::List,
     "",
@@ -25,7 +25,7 @@ const ADMIN_PROVIDERS: Setting = setting(
     "",
     "The names of the providers whose users may administer. Required where there are several, because a group of the same name at another one is not yours.",
 );
-const ADMIN_ADDRESS: Setting = setting(
+pub(super) const ADMIN_ADDRESS: Setting = setting(
     "admin_address",
     ValueType::Text,
     "",

@@ -27,7 +27,7 @@ pub(super) const SECTION: Section = Section {
     ],
 };
 
-const APP_TOKEN_ADDRESS: Setting = setting(
+pub(super) const APP_TOKEN_ADDRESS: Setting = setting(
     "app_token_address",
     ValueType::Text,
     "",

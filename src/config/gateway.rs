@@ -5,11 +5,11 @@ use http::{HeaderName, HeaderValue, header};
 use super::{
     cookies,
     forward::{self, TrustedTarget},
-    identity, pages,
+    identity, pages, pattern_traps,
     reader::Reader,
     routes, server,
     setting::{Section, Setting, ValueType, setting},
-    upstream_traps::{check_loops, check_own_ports, warn_of_stripped_prefixes},
+    upstream_traps::{check_own_ports, warn_of_loops, warn_of_stripped_prefixes},
     values,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     exchange,
     forward::is_framing_header,
     gateway::{self, ForwardAuth},
-    policy::CrossOrigin,
+    policy::{CrossOrigin, OriginPattern},
 };
 
 /// The settings under their heading.
@@ -108,7 +108,7 @@ const ALLOWED_ORIGINS: Setting = setting(
     "allowed_origins",
     ValueType::List,
     "",
-    "CSRF and cross-site WebSocket hijacking protection: origins (`https://other.example.com`) whose pages may send state-changing requests and open WebSockets, besides the access URL's own origin. Other origins get 403. `*` allows every origin and leaves the protection to the app.",
+    "CSRF and cross-site WebSocket hijacking protection: origins (`https://other.example.com`, or `https://*.apps.example.com` for all that differ in the beginning of one label) whose pages may send state-changing requests and open WebSockets, besides the access URL's own origin. Other origins get 403. `*` allows every origin and leaves the protection to the app.",
 );
 
 /// The gateway's settings, and the targets that its routes lead to. `default_target` is what `CODER_UPSTREAM_*` describe.
@@ -141,10 +141,12 @@ pub(super) fn read(
         targets.iter_mut().for_each(|(target, _)| target.address_headers = trusted.other_client_headers());
     }
     check_own_ports(reader, &targets);
-    check_loops(reader, &targets);
+    warn_of_loops(reader, &targets);
     warn_of_stripped_prefixes(reader, &routes, &targets);
+    pattern_traps::check(reader, &routes, path_prefix.as_deref().unwrap_or("/oauth2"));
     let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);
+    check_access_url(reader, &sites);
     let cookies = cookies::read(reader, sites.main().is_https());
     let branding = pages::read(reader, path_prefix.as_deref().unwrap_or("/oauth2"));
     let settings = gateway::Settings {
@@ -180,6 +182,12 @@ pub(super) fn read(
 /// Adds the sites that are neither the access URL's nor a route's, and returns that of the redirect URI, where it is one for all.
 fn further_sites(reader: &mut Reader<'_>, sites: &mut Sites) -> Option<AccessUrl> {
     for host in reader.list(&REDIRECT_ALLOWED_HOSTS) {
+        if host.contains('*') {
+            reader.warn(
+                &REDIRECT_ALLOWED_HOSTS,
+                "has a star, and hosts are read as they stand; a pattern is CODER_WILDCARD_ACCESS_URL",
+            );
+        }
         if let Err(message) = sites.add(&host) {
             reader.problem(&REDIRECT_ALLOWED_HOSTS, message);
         }
@@ -194,10 +202,23 @@ fn further_sites(reader: &mut Reader<'_>, sites: &mut Sites) -> Option<AccessUrl
     let redirect_url = reader.parsed(&REDIRECT_URL, |text| AccessUrl::parse(text).map_err(str::to_owned))?;
     if redirect_url.scheme() != sites.main().scheme() {
         reader.problem(&REDIRECT_URL, "must have the scheme of CODER_ACCESS_URL");
+    } else if redirect_url.authority().contains('*') {
+        reader.problem(&REDIRECT_URL, "must be one host, without a star");
     } else if let Err(message) = sites.add(redirect_url.authority()) {
         reader.problem(&REDIRECT_URL, message);
     }
     Some(redirect_url)
+}
+
+/// Refuses an access URL that no browser reaches, unless they reach another site.
+fn check_access_url(reader: &mut Reader<'_>, sites: &Sites) {
+    if !sites.main().authority().contains('*') {
+        return;
+    }
+    match sites.all().nth(1).is_some() || sites.pattern_examples().next().is_some() {
+        true => reader.warn(&ACCESS_URL, "has a star, and is read as it stands, so that it is no browser's site"),
+        false => reader.problem(&ACCESS_URL, "must be one host, without a star; further sites are CODER_WILDCARD_ACCESS_URL"),
+    }
 }
 
 /// The path of Evergate's own pages, without a slash at its end.
@@ -217,12 +238,23 @@ pub(super) fn path_prefix(text: &str) -> Result<String, String> {
 }
 
 fn cross_origin(reader: &mut Reader<'_>) -> CrossOrigin {
-    let origins = reader.list(&ALLOWED_ORIGINS);
-    if origins.iter().any(|origin| origin == "*") {
+    let listed = reader.list(&ALLOWED_ORIGINS);
+    if listed.iter().any(|origin| origin == "*") {
         return CrossOrigin::Any;
     }
-    if !origins.iter().all(|origin| AccessUrl::parse(origin).is_ok_and(|url| url.at("") == *origin)) {
-        reader.problem(&ALLOWED_ORIGINS, "must be origins like https://other.example.com, without a path, or *");
+    let mut origins = Vec::new();
+    for text in listed {
+        match OriginPattern::parse(&text) {
+            Ok(origin) if !origin.is_everybodys() => origins.push(origin),
+            // No browser's origin is this, which prevents nothing from working.
+            Err(why) if text.contains('*') && AccessUrl::parse(&text).is_ok_and(|url| url.at("") == text) => {
+                reader.warn(&ALLOWED_ORIGINS, why);
+            }
+            Ok(_) | Err(_) => reader.problem(
+                &ALLOWED_ORIGINS,
+                "must be origins like https://other.example.com or https://*.apps.example.com, without a path, or *",
+            ),
+        }
     }
     CrossOrigin::Only(origins)
 }

@@ -47,6 +47,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
         // `providers` fills this in.
         domains_of_others: Vec::new(),
     };
+    if reader.list(&ALLOWED_EMAILS).iter().any(|member| is_address_pattern(member)) {
+        reader.warn(
+            &ALLOWED_EMAILS,
+            "has a pattern, and addresses are compared as they stand; domains are CODER_OIDC_EMAIL_DOMAIN",
+        );
+    }
+    if policy.allowed_groups.iter().any(|group| is_group_pattern(group)) {
+        reader.warn(&ALLOWED_GROUPS, "has a star, and groups are compared as they stand, so that it admits nobody");
+    }
     // A list that is given and names nothing is a mistake that would let everybody in.
     for (setting, is_empty) in [(&ALLOWED_EMAILS, !policy.emails.is_given()), (&ALLOWED_GROUPS, policy.allowed_groups.is_empty())]
     {
@@ -66,6 +75,16 @@ pub(super) fn email_domains(text: &str) -> Result<Vec<String>, String> {
         list if list.is_empty() => Err("is set and names nothing; leave it out to allow all".to_owned()),
         list => values::domains(&list),
     }
+}
+
+/// Whether an address is meant for all of a domain. What has no `@` may be a name that a provider has in place of an address.
+pub(super) fn is_address_pattern(address: &str) -> bool {
+    address.contains('*') || address.starts_with('@')
+}
+
+/// Whether a group's name is meant for several.
+pub(super) fn is_group_pattern(group: &str) -> bool {
+    group.contains('*')
 }
 
 /// A file of e-mail addresses. An empty one would lock everybody out, and is a mistake at the start.

@@ -93,8 +93,12 @@ pub(super) const KEYS: &[&Setting] = &[
     &KEEP_FORM_POSTS,
 ];
 
-const PATH: Setting =
-    setting("path", ValueType::Text, "", "The path prefix, by whole segments; the longest prefix wins. Default `/`.");
+pub(super) const PATH: Setting = setting(
+    "path",
+    ValueType::Text,
+    "",
+    "The path prefix, by whole segments, as it stands and no pattern: `/admin` is `/admin` and all that is below it. The longest prefix wins. Default `/`.",
+);
 const PROTOCOL: Setting = setting("protocol", ValueType::Text, "", "As `CODER_UPSTREAM_PROTOCOL`.");
 const OUTAGE: Setting = setting(
     "outage",

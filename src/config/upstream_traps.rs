@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use http::uri::Scheme;
 
 use super::{
-    forward::{TrustedTarget, UPSTREAM_URL},
+    administration,
+    app_tokens::APP_TOKEN_ADDRESS,
+    forward::{EXT_AUTHZ_ADDRESS, TrustedTarget, UPSTREAM_URL},
     problem::Problem,
     reader::Reader,
     route_host::{PORTS, UPSTREAM},
@@ -18,9 +20,19 @@ use crate::{
     routing::{Route, Routes},
 };
 
-/// Warns of upstreams that are Evergate itself: each request would come again and again, until nothing is left to make it with. What is
-/// set may not be where Evergate listens, as with sockets of systemd.
-pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
+/// What is served at an address of our own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Apps. Each request would come again and again, until nothing is left to make it with.
+    Apps,
+    /// Metrics, which may be shown to whoever a route lets in.
+    Metrics,
+    /// What is for others than browsers, or for administrators.
+    Others,
+}
+
+/// Warns of upstreams that are Evergate itself. What is set may not be where Evergate listens, as with sockets of systemd.
+pub(super) fn warn_of_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
     let own = own_addresses(reader);
     for (at, (target, _)) in targets.iter().enumerate() {
         // Any other route leads where the default does, of which that tells.
@@ -29,7 +41,7 @@ pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
             Some(_) => continue,
             None => reader.name(&UPSTREAM_URL),
         };
-        for (setting, own) in own.iter().filter(|(setting, _)| setting.name != telemetry::PROMETHEUS_ADDRESS.name) {
+        for (setting, _, own) in own.iter().filter(|(_, served, _)| *served != Own::Metrics) {
             if let Some(upstream) = target.upstreams.iter().find(|upstream| leads_to(upstream, *own)) {
                 let message = format!("is {upstream}, at which Evergate itself listens ({})", reader.name(setting));
                 reader.warnings.push(Problem { key: key.clone(), message });
@@ -38,30 +50,40 @@ pub(super) fn check_loops(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
     }
 }
 
-/// Refuses ports of requests that are Evergate's own: its metrics would be an app, and its own requests would come back to it.
+/// Refuses ports of requests that are Evergate's own: its metrics would be an app, and its own requests would come back to it. It warns of
+/// those where nobody is answered who does not prove who they are.
 pub(super) fn check_own_ports(reader: &mut Reader<'_>, targets: &[TrustedTarget]) {
-    let own: Vec<_> = own_addresses(reader).into_iter().map(|(setting, address)| (setting, address.port())).collect();
+    let own = own_addresses(reader);
     for (at, (target, _)) in targets.iter().enumerate() {
         let Some(template) = target.template.as_ref().filter(|template| template.address.has_local_port()) else { continue };
         // That none are given is a problem of its own.
         let is_given = reader.routes().get(at).is_some_and(|table| table.contains_key(PORTS.name));
-        for (setting, port) in own.iter().filter(|(_, port)| is_given && template.hosts.ports().contains(port)) {
-            let message = format!("contains {port}, on which Evergate itself listens ({})", reader.name(setting));
-            reader.problems.add(format!("route[{}].{}", at + 1, PORTS.name), message);
+        for (setting, served, address) in own.iter().filter(|own| is_given && template.hosts.ports().contains(&own.2.port())) {
+            let message = format!("contains {}, on which Evergate itself listens ({})", address.port(), reader.name(setting));
+            let key = format!("route[{}].{}", at + 1, PORTS.name);
+            match served {
+                Own::Apps | Own::Metrics => reader.problems.add(key, message),
+                Own::Others => reader.warnings.push(Problem { key, message }),
+            }
         }
     }
 }
 
-/// The addresses at which Evergate listens, with the settings that say so.
-fn own_addresses(reader: &Reader<'_>) -> Vec<(&'static Setting, SocketAddr)> {
+/// The addresses at which Evergate listens, with the settings that say so and what is served there.
+fn own_addresses(reader: &Reader<'_>) -> Vec<(&'static Setting, Own, SocketAddr)> {
     let is_set = |setting: &Setting| reader.text(setting).is_some_and(|text| values::boolean(text) == Ok(true));
-    let own: [(&'static Setting, bool); 3] = [
-        (&server::HTTP_ADDRESS, true),
-        (&server::TLS_ADDRESS, is_set(&server::TLS_ENABLE)),
-        (&telemetry::PROMETHEUS_ADDRESS, is_set(&telemetry::PROMETHEUS_ENABLE)),
+    let own: [(&'static Setting, Own, bool); 6] = [
+        (&server::HTTP_ADDRESS, Own::Apps, true),
+        (&server::TLS_ADDRESS, Own::Apps, is_set(&server::TLS_ENABLE)),
+        (&telemetry::PROMETHEUS_ADDRESS, Own::Metrics, is_set(&telemetry::PROMETHEUS_ENABLE)),
+        (&administration::ADMIN_ADDRESS, Own::Others, reader.is_given(&administration::ADMIN_GROUPS)),
+        (&EXT_AUTHZ_ADDRESS, Own::Others, true),
+        (&APP_TOKEN_ADDRESS, Own::Others, true),
     ];
-    let address = |setting| Some((setting, values::address(reader.text(setting)?).ok()?));
-    own.into_iter().filter(|(_, listens)| *listens).filter_map(|(setting, _)| address(setting)).collect()
+    // That of a unix socket is none.
+    let address = |setting| values::address(reader.text(setting)?).ok();
+    let listening = own.into_iter().filter(|(_, _, listens)| *listens);
+    listening.filter_map(|(setting, served, _)| Some((setting, served, address(setting)?))).collect()
 }
 
 /// Whether connections to an upstream's address come in at `own`. A name may lead anywhere, but for this machine's own.

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::{origin_pattern::OriginPattern, overrides_method};
+use super::{
+    method_override::{overrides_method, overriding_methods},
+    origin_pattern::OriginPattern,
+};
 
 /// What a route's `cors` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,12 +149,19 @@ impl Cors {
     }
 
     /// Whether a request with the user's cookies passes the CSRF check because of its origin. `upgrades`: it asks for a WebSocket,
-    /// over which a page can change something, so that an origin which may only read opens none.
+    /// over which a page can change something, so that an origin which may only read opens none. What the request overrides its method by
+    /// must be allowed too.
     pub fn lets_through(&self, method: &Method, upgrades: bool, headers: &HeaderMap) -> bool {
         let Self { settings, .. } = self;
         let may = || match upgrades {
             true => settings.methods.named().iter().any(|method| !matches!(*method, Method::GET | Method::HEAD)),
-            false => settings.methods.has(method),
+            false => {
+                let is_allowed = |named: &HeaderValue| {
+                    let named = Method::from_bytes(&named.as_bytes().to_ascii_uppercase());
+                    named.is_ok_and(|named| settings.methods.has(&named))
+                };
+                settings.methods.has(method) && overriding_methods(headers).all(is_allowed)
+            }
         };
         settings.credentials && may() && matches!(self.origin_of(headers), RequestOrigin::Allowed(_))
     }

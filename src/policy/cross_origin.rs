@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use super::overrides_method;
+use super::{method_override::overrides_method, origin_pattern::OriginPattern};
 use crate::{
     address::AccessUrl,
     fetch_metadata::{FetchMetadata, FetchSite},
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrossOrigin {
     /// Only these origins.
-    Only(Vec<String>),
+    Only(Vec<OriginPattern>),
     /// All origins; the app protects itself.
     Any,
 }
@@ -30,11 +30,11 @@ pub fn logged_origin(headers: &HeaderMap) -> &str {
 }
 
 impl CrossOrigin {
-    /// Whether a request is allowed. Safe methods are, unless the request `may_change` something all the same: the browser decides
-    /// what a foreign page may read of the response. Clients that are not browsers send neither header.
+    /// Whether a request is allowed. Safe methods are, unless the request `may_change` something all the same or overrides its method: the
+    /// browser decides what a foreign page may read of the response. Clients that are not browsers send neither header.
     pub fn allows(&self, method: &Method, may_change: bool, headers: &HeaderMap, access: &AccessUrl) -> bool {
         let Self::Only(_) = self else { return true };
-        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !may_change;
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !may_change && !overrides_method(headers);
         if reads {
             return true;
         }
@@ -55,7 +55,8 @@ impl CrossOrigin {
     pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let Self::Only(origins) = self else { return None };
         let origin = headers.get(header::ORIGIN)?;
-        origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then_some(origin)
+        let text = origin.to_str().ok()?;
+        origins.iter().any(|allowed| allowed.matches(text)).then_some(origin)
     }
 
     /// Returns the method that a preflight of an allowed origin asks about (Fetch section 4.8). Browsers send it without cookies,
@@ -80,13 +81,15 @@ mod tests {
     #[test]
     fn a_foreign_page_changes_nothing_and_opens_no_websocket() {
         let access = AccessUrl::parse("https://app.example").unwrap();
-        let rule = CrossOrigin::Only(vec!["https://friend.example".to_owned()]);
+        let origins =
+            ["https://friend.example", "https://*.apps.example.com"].map(|origin| OriginPattern::parse(origin).unwrap());
+        let rule = CrossOrigin::Only(origins.to_vec());
         let allows = |method: Method, lines: &[(&'static str, &str)]| {
             let headers: HeaderMap =
                 lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
             rule.allows(&method, headers.contains_key(header::UPGRADE), &headers, &access)
         };
-        let upgrade = ("upgrade", "websocket");
+        let (upgrade, overrides) = (("upgrade", "websocket"), ("x-http-method-override", "DELETE"));
         for (method, lines) in [
             (Method::GET, &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")][..]),
             (Method::POST, &[]),
@@ -94,16 +97,24 @@ mod tests {
             (Method::POST, &[("origin", "https://app.example"), ("sec-fetch-site", "same-origin")]),
             (Method::POST, &[("sec-fetch-site", "none")]),
             (Method::POST, &[("origin", "https://friend.example"), ("sec-fetch-site", "cross-site")]),
+            (Method::POST, &[("origin", "https://one.apps.example.com"), ("sec-fetch-site", "cross-site")]),
             (Method::GET, &[upgrade, ("origin", "https://app.example")]),
             (Method::GET, &[upgrade]),
+            (Method::GET, &[overrides]),
+            (Method::GET, &[overrides, ("origin", "https://friend.example"), ("sec-fetch-site", "cross-site")]),
+            (Method::GET, &[overrides, ("sec-fetch-site", "same-origin")]),
         ] {
             assert!(allows(method.clone(), lines), "{method} {lines:?}");
         }
         for (method, lines) in [
             (Method::POST, &[("origin", "https://evil.app.example"), ("sec-fetch-site", "same-site")][..]),
             (Method::POST, &[("origin", "https://evil.example")]),
+            (Method::POST, &[("origin", "https://apps.example.com")]),
+            (Method::POST, &[("origin", "https://evil.test/.apps.example.com")]),
             (Method::POST, &[("origin", "null")]),
             (Method::DELETE, &[("sec-fetch-site", "cross-site")]),
+            (Method::GET, &[overrides, ("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]),
+            (Method::HEAD, &[("x_http_method", "DELETE"), ("sec-fetch-site", "same-site")]),
             (Method::GET, &[upgrade, ("origin", "https://evil.app.example")]),
             (Method::GET, &[upgrade, ("origin", "https://app.example.evil"), ("sec-fetch-site", "cross-site")]),
         ] {

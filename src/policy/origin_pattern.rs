@@ -1,5 +1,7 @@
 //! The origins that a setting names, one by one or by a pattern.
 
+use std::fmt;
+
 use crate::address::AccessUrl;
 
 /// One or several origins.
@@ -75,6 +77,16 @@ impl OriginPattern {
     }
 }
 
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(origin) => f.write_str(origin),
+            Self::Wildcard { start, end } => write!(f, "{start}*{end}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
 const NO_ORIGIN: &str = "is no origin as browsers write it: scheme, host in lower case, and port unless it is the scheme's default, \
                          without a path or a slash at the end, as in https://app.example.com";
 
@@ -126,7 +138,8 @@ mod tests {
             ("null", &["null"], &["https://null", "NULL"]),
             ("*", &["null", "https://any.test"], &[]),
         ] {
-            let pattern = OriginPattern::parse(pattern).unwrap();
+            let (text, pattern) = (pattern, OriginPattern::parse(pattern).unwrap());
+            assert_eq!(pattern.to_string(), text);
             assert!(taken.iter().all(|origin| pattern.matches(origin)), "{pattern:?}");
             assert!(!foreign.iter().any(|origin| pattern.matches(origin)), "{pattern:?}");
         }

@@ -6,6 +6,7 @@ mod coder;
 mod cors;
 mod file;
 mod hosts;
+mod pattern_traps;
 mod providers;
 mod secrets;
 mod upstream_traps;

@@ -74,3 +74,24 @@ async fn a_page_that_hides_where_it_comes_from_is_told_what_keeps_its_form_out()
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.text().contains("no-referrer") && !page.text().contains("account"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn what_overrides_its_method_is_no_reading_request() {
+    let world = World::build().set("allowed_origins", "https://*.friends.example").start().await;
+    let ann = world.signed_in().await;
+    let overrides = ("x-http-method-override", "DELETE");
+    for (origin, site, headers, allowed) in [
+        ("https://evil.example", "cross-site", &[][..], true),
+        ("https://evil.example", "cross-site", &[overrides], false),
+        ("https://evil.example", "cross-site", &[("x_method_override", "DELETE")], false),
+        ("https://evil.app.test", "same-site", &[overrides], false),
+        ("https://app.test", "same-origin", &[overrides], true),
+        ("https://one.friends.example", "cross-site", &[overrides], true),
+    ] {
+        let told = [&[("origin", origin), ("sec-fetch-site", site)], headers].concat();
+        let reply = ann.send(Method::GET, "/x", &told, "").await;
+        assert_eq!(reply.is_upstreams(), allowed, "{told:?}");
+        assert_eq!(reply.status, if allowed { StatusCode::OK } else { StatusCode::FORBIDDEN }, "{told:?}");
+    }
+    assert!(ann.send(Method::GET, "/x", &[overrides], "").await.is_upstreams(), "a program's");
+}

@@ -156,5 +156,9 @@ fn only_an_origin_that_may_send_cookies_passes_the_csrf_check_and_with_listed_me
         let passed = cors.lets_through(&method, upgrades, &headers(&[("origin", origin)]));
         assert_eq!(passed, passes, "{method} {upgrades} {origin} {cors:?}");
     }
+    for (method, passes) in [("put", true), ("PUT", true), ("DELETE", false), ("", false)] {
+        let overridden = headers(&[("origin", "https://friend.example"), ("x_http_method-override", method)]);
+        assert_eq!(whole.lets_through(&Method::GET, false, &overridden), passes, "{method}");
+    }
     assert!(!whole.lets_through(&Method::PUT, false, &HeaderMap::new()), "nothing is known of where it comes from");
 }

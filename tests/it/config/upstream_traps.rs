@@ -19,6 +19,42 @@ fn an_upstream_that_is_evergate_itself_is_warned_of() {
 }
 
 #[test]
+fn an_upstream_that_is_a_listener_for_others_than_browsers_is_warned_of() {
+    for (variable, more) in [
+        ("CODER_ADMIN_ADDRESS", &[("CODER_ADMIN_GROUPS", "admins"), ("CODER_OIDC_GROUP_FIELD", "groups")][..]),
+        ("CODER_EXT_AUTHZ_ADDRESS", &[("CODER_PROXY_TRUSTED_ORIGINS", "10.0.0.0/8")]),
+        (
+            "CODER_APP_TOKEN_ADDRESS",
+            &[("CODER_APP_TOKEN_SECRET", "0123456789abcdef0123456789abcdef"), ("CODER_APP_TOKEN_BY_USER", "true")],
+        ),
+    ] {
+        let upstream = [(variable, "127.0.0.1:3009"), ("CODER_UPSTREAM_URL", "http://localhost:3009")];
+        let warnings = with(&[&upstream[..], more].concat()).unwrap().warnings;
+        let own = format!("is http://localhost:3009, at which Evergate itself listens ({variable})");
+        let is_told = warnings.iter().any(|warning| warning.key == "CODER_UPSTREAM_URL" && warning.message == own);
+        assert!(is_told, "{variable}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_port_of_requests_that_is_a_listener_for_others_prevents_no_start() {
+    let (_file, path) = file(
+        "[[route]]\nhost = \"{port}--{name}.apps.example\"\nupstream = \"http://127.0.0.1:{port}\"\nports = \"3000-9999\"\n",
+    );
+    let said = |more: &[(&str, &str)]| {
+        let mut given = environment(&[&WHOLE[..], more].concat());
+        given.config_path = Some(path.clone());
+        checked(&given)
+    };
+    assert!(said(&[]).unwrap_err().to_string().contains("contains 3000, on which Evergate itself listens (CODER_HTTP_ADDRESS)"));
+    let elsewhere = ("CODER_HTTP_ADDRESS", "127.0.0.1:80");
+    let envoys = [elsewhere, ("CODER_EXT_AUTHZ_ADDRESS", ":9191"), ("CODER_PROXY_TRUSTED_ORIGINS", "10.0.0.0/8")];
+    let warnings = said(&envoys).unwrap().warnings;
+    let message = "contains 9191, on which Evergate itself listens (CODER_EXT_AUTHZ_ADDRESS)";
+    assert!(warnings.iter().any(|warning| warning.key == "route[1].ports" && warning.message == message), "{warnings:?}");
+}
+
+#[test]
 fn a_prefix_that_is_taken_off_before_an_app_that_another_route_protects_is_warned_of() {
     let warned = |routes: &str| {
         let (_file, path) = file(routes);
