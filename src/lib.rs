@@ -64,6 +64,7 @@ pub mod jose;
 pub mod language;
 pub mod lock;
 pub mod protobuf;
+pub mod reading;
 pub mod seal;
 pub mod secret;
 pub mod send_buffer;

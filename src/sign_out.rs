@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     grant::Grant,
     oidc::{Provider, Providers},
+    reading::Reading,
     seal::KeyRing,
     session::{EndSource, SessionHash, UserKey, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
@@ -249,17 +250,22 @@ impl SignOut {
     /// The other sessions of a session's user, by the store.
     async fn others_of_user(&self, own: SessionHash) -> Result<Vec<SessionHash>, StoreError> {
         let Some(grant) = self.grant_of(own).await? else { return Ok(Vec::new()) };
-        let mut sessions = self.sessions_of_user(&grant).await?;
+        // They are found again when the end of this one is recorded.
+        let mut sessions = self.find_sessions_of_user(&grant).await?.even_if_old();
         sessions.retain(|hash| *hash != own);
         Ok(sessions)
     }
 
     async fn sessions_of_user(&self, grant: &Grant) -> Result<Vec<SessionHash>, StoreError> {
+        self.find_sessions_of_user(grant).await?.current()
+    }
+
+    async fn find_sessions_of_user(&self, grant: &Grant) -> Result<Reading<Vec<SessionHash>>, StoreError> {
         self.learn_clients().await?;
-        let mut found = Vec::new();
+        let mut found = Reading::Current(Vec::new());
         for registration in self.registrations_of(grant).iter() {
             let filter = SessionFilter { registration, subject: Some(&grant.identity.subject), provider_session: None };
-            found.extend(self.store.find_sessions(filter).await?);
+            found = found.and(self.store.find_sessions(filter).await?, |all, more| all.extend(more));
         }
         Ok(found)
     }

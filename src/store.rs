@@ -8,6 +8,7 @@
 // The contract, what it takes and returns, and why it fails.
 mod contract;
 
+mod believed;
 mod change;
 mod clients;
 mod condition;
@@ -30,6 +31,7 @@ mod rollbacks;
 
 // One call: its name and what it does, the statements that it runs, and the rows and tokens that they read and write.
 mod operation;
+mod origin;
 mod statements;
 
 mod rows;

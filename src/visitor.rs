@@ -169,7 +169,7 @@ impl Visitors {
         let now = clock.now();
         // Versions are read before anything is looked up, so that no change in between is missed.
         let version = cache.session_version(hash);
-        let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
+        let Some(session) = cache.session(hash, now, || Box::pin(store.look_up_session(hash))).await? else {
             return anonymous(SignInReason::UnknownSession);
         };
         let has_reached_a_limit = session.reached(settings, now).is_some();
@@ -178,12 +178,12 @@ impl Visitors {
         }
         let id = session.session.grant;
         let versions = Versions { session: version, grant: cache.grant_version(id) };
-        if let Some(grant) = cache.grant(id, now, || Box::pin(store.grant(id))).await? {
+        if let Some(grant) = cache.grant(id, now, || Box::pin(store.look_up_grant(id))).await? {
             return Ok((Visitor::SignedIn(SignedIn { session, grant }), Some(versions)));
         }
         // The session may have moved to another grant a moment ago.
         cache.forget_session(hash);
-        let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
+        let Some(session) = cache.session(hash, now, || Box::pin(store.look_up_session(hash))).await? else {
             return anonymous(SignInReason::UnknownSession);
         };
         match store.grant(session.session.grant).await? {
@@ -196,14 +196,18 @@ impl Visitors {
     /// may be ahead, so that the one that all replicas have in common decides.
     async fn has_expired(&self, cached: &CachedSession) -> Result<bool, StoreError> {
         let Sources { settings, store, clock, .. } = &self.sources;
-        let Some(stored) = store.session(cached.session.hash).await? else { return Ok(true) };
+        let Some(stored) = store.look_up_session(cached.session.hash).await? else { return Ok(true) };
+        let is_current = stored.is_current();
+        let stored = stored.even_if_old();
         cached.was_seen(stored.last_seen);
         let now = match clock {
             Clock::System => store.now().await?,
             // The database does not know where it was moved to.
             Clock::Manual(_) => clock.now(),
         };
-        Ok(settings.reached(&stored, stored.last_seen, now).is_some())
+        let has_expired = settings.reached(&stored, stored.last_seen, now).is_some();
+        // A standby that lags does not know when it was used last.
+        if has_expired && !is_current { Err(StoreError::Standby) } else { Ok(has_expired) }
     }
 
     /// Records that the session was used.

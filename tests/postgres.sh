@@ -40,8 +40,9 @@ while read -r line; do
       ;;
     standby)
       as_owner "$bin/pg_basebackup" -h 127.0.0.1 -p "$port" -U postgres -D "$directory/standby" -c fast -X stream -R --no-sync >&2
-      start standby "$(free_port)" standby.log
-      echo replicated
+      standby_port=$(free_port)
+      start standby "$standby_port" standby.log
+      echo "$standby_port"
       ;;
   esac
 done

@@ -81,7 +81,8 @@ impl AppTokens {
             let filter =
                 SessionFilter { registration: provider.registration(), subject: Some(&asserted.subject), provider_session: None };
             let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
-            named = named.or_else(|| found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session));
+            let found = found.map(|found| found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session));
+            named = named.or(found.found_even_if_old().map_err(|error| unavailable(&error))?);
         }
         if let Some(hash) = named {
             names.insert(asserted.session.clone(), hash);

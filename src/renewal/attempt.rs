@@ -198,9 +198,9 @@ impl Engine {
                 self.breaker.withdraw();
                 return Ok(None);
             }
-            // What was altered can be presented by nobody, whichever keys there are. The identity is whole, and its user goes on with another
-            // grant.
-            Err(StoreError::Sealed(error @ SealError::Altered)) => {
+            // What was altered, or is no sealed value, can be presented by nobody, whichever keys there are. The identity is whole, and its
+            // user goes on with another grant.
+            Err(StoreError::Sealed(error @ (SealError::Altered | SealError::Malformed))) => {
                 self.breaker.withdraw();
                 tracing::warn!(grant.id = %id, %error, "the refresh token of a grant cannot be opened");
                 let end = Write::End(Fence::Attempt(attempt), EndReason::KeyLost, None);

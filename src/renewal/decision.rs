@@ -80,10 +80,11 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
             RemainingUse::Grace | RemainingUse::None => Decision::SignInAgain(ended.reason),
         };
     }
-    if grant.unverified_since.is_some() {
+    let alive = now < grant.expires_at;
+    // Without a refresh token nothing more will be verified.
+    if grant.unverified_since.is_some() && (alive || grant.has_refresh_token) {
         return decide_unverified(grant, settings, now, in_trouble);
     }
-    let alive = now < grant.expires_at;
     if !grant.has_refresh_token {
         return if alive { serve(false, false) } else { Decision::Expired };
     }

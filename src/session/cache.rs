@@ -4,13 +4,15 @@
 //! it may have read the row as it was before. While the listener is not connected, entries live only for [`DISCONNECTED_TTL`].
 //!
 //! What may not be used any more without asking the store is kept: during an outage of the store sessions are served from it for a
-//! grace, which counts from when their record was last known to be true.
+//! grace, which counts from when their record was last known to be true. For as long it also comes before what a copy of the store has that
+//! may lag.
 
 mod changes;
 
 use std::{
     collections::HashMap,
     future::Future,
+    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -25,10 +27,11 @@ use crate::{
     clock::Timestamp,
     grant::{Grant, GrantId},
     lock::Mutex,
+    reading::Reading,
     telemetry::metrics::{Metrics, Record},
 };
 
-use changes::Changes;
+use changes::{Changes, Key};
 
 pub use changes::Version;
 
@@ -142,7 +145,7 @@ impl SessionCache {
         load: impl FnOnce() -> F,
     ) -> Result<Option<Arc<CachedSession>>, E>
     where
-        F: Future<Output = Result<Option<Session>, E>>,
+        F: Future<Output = Result<Option<Reading<Session>>, E>>,
     {
         if self.unrecorded.contains(&hash) {
             return Ok(None);
@@ -152,15 +155,14 @@ impl SessionCache {
         }
         self.metrics.loaded(Record::Session);
         let version = self.changes.version(&hash);
-        let Some(session) = load().await? else { return Ok(None) };
-        let record = Arc::new(CachedSession::from(session));
+        let Some(loaded) = load().await? else { return Ok(None) };
+        let loaded = loaded.map(CachedSession::from);
         // What this replica has seen of it may not be in the store yet.
-        if let Some(seen) = self.touched.lock().get(&hash) {
-            record.was_seen(*seen);
+        let seen = self.touched.lock().get(&hash).copied();
+        let record = self.keep(&self.sessions, hash, version, loaded, now);
+        if let Some(seen) = seen {
+            record.was_seen(seen);
         }
-        self.changes.unless_changed(&version, || {
-            self.sessions.insert(hash, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
-        });
         Ok(Some(record))
     }
 
@@ -170,19 +172,40 @@ impl SessionCache {
     /// The error of `load`; nothing is cached then.
     pub async fn grant<E, F>(&self, id: GrantId, now: Timestamp, load: impl FnOnce() -> F) -> Result<Option<Arc<Grant>>, E>
     where
-        F: Future<Output = Result<Option<Grant>, E>>,
+        F: Future<Output = Result<Option<Reading<Grant>>, E>>,
     {
         if let Some(entry) = self.grants.get(&id).filter(|entry| self.is_usable(entry, now)) {
             return Ok(Some(entry.record));
         }
         self.metrics.loaded(Record::Grant);
         let version = self.changes.version(&id);
-        let Some(grant) = load().await? else { return Ok(None) };
-        let record = Arc::new(grant);
+        let Some(loaded) = load().await? else { return Ok(None) };
+        Ok(Some(self.keep(&self.grants, id, version, loaded, now)))
+    }
+
+    /// Keeps a record that was loaded at `version`, and returns what is true of it as far as is known. What memory holds was true until
+    /// announcements stopped arriving, so that a copy of the store that may lag has nothing newer.
+    fn keep<K: Copy + Eq + Hash + Key, T>(
+        &self,
+        entries: &Cache<K, Entry<T>>,
+        key: K,
+        version: Version,
+        loaded: Reading<T>,
+        now: Timestamp,
+    ) -> Arc<T> {
+        let is_current = loaded.is_current();
+        let held = || entries.get(&key).filter(|entry| self.is_within_grace(entry, now)).map(|entry| entry.record);
+        let known = if is_current { None } else { held() };
+        let record = known.unwrap_or_else(|| Arc::new(loaded.even_if_old()));
+        if !is_current && changes::hears(version.era) {
+            // No announcement will tell that it is old: it is true of no version, and is loaded again.
+            self.changes.record(&key, || ());
+            return record;
+        }
         self.changes.unless_changed(&version, || {
-            self.grants.insert(id, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
+            entries.insert(key, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
         });
-        Ok(Some(record))
+        record
     }
 
     /// The version of a session's record. What is looked up after it was read is valid for as long as it is current.

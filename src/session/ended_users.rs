@@ -42,6 +42,8 @@ pub struct EndedUsers {
 struct Ends {
     /// As the store has them.
     recorded: HashMap<UserName, Timestamp>,
+    /// Whether the store has been read, and not only a copy of it that may lag.
+    is_read: bool,
     /// Those that the store could not take yet. They hold on this replica.
     unrecorded: HashMap<UserName, Timestamp>,
 }
@@ -75,7 +77,16 @@ impl EndedUsers {
 
     /// Takes over what the store has.
     pub fn replace(&self, recorded: HashMap<UserName, Timestamp>) {
-        self.change(|ends| ends.recorded = recorded);
+        self.change(|ends| (ends.recorded, ends.is_read) = (recorded, true));
+    }
+
+    /// Takes over what a copy of the store has that may lag, unless the store itself has been read before.
+    pub fn begin_with(&self, recorded: HashMap<UserName, Timestamp>) {
+        self.change(|ends| {
+            if !ends.is_read {
+                ends.recorded = recorded;
+            }
+        });
     }
 
     /// Takes over what the store has of one user; `None` if nothing.
@@ -142,6 +153,20 @@ mod tests {
 
     fn of(names: &[UserName], issued_at: i64) -> TokenOwner {
         TokenOwner { names: names.into(), issued_at: Timestamp(issued_at) }
+    }
+
+    #[test]
+    fn a_copy_of_the_store_that_lags_lets_nobody_in_again() {
+        let ended = EndedUsers::default();
+        let token = of(&[ANN], 0);
+        ended.begin_with(HashMap::from([(ANN, Timestamp(1))]));
+        assert!(ended.include(&token), "it is better than nothing");
+        ended.begin_with(HashMap::new());
+        ended.replace(HashMap::from([(ANN, Timestamp(1))]));
+        ended.begin_with(HashMap::new());
+        assert!(ended.include(&token));
+        ended.replace(HashMap::new());
+        assert!(!ended.include(&token));
     }
 
     #[test]

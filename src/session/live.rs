@@ -290,7 +290,7 @@ mod tests {
     use std::{convert::Infallible, future::ready, time::Duration};
 
     use super::*;
-    use crate::session::Session;
+    use crate::{reading::Reading, session::Session};
 
     #[tokio::test]
     async fn connections_are_cut_with_their_session_and_forgotten_with_their_last() {
@@ -309,7 +309,9 @@ mod tests {
             token: None,
             login: None,
         };
-        let cached = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
+        let cached = cache
+            .session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(Reading::Current(session.clone())))))
+            .await;
         let cached = cached.unwrap().unwrap();
         let watch = connections.watch(Arc::clone(&cached));
 
@@ -329,7 +331,8 @@ mod tests {
 
         // Its user logs in again in the same browser: what they send is use of the session that followed.
         let next = Session { hash: SessionHash([8; 32]), last_seen: clock.now(), ..session.clone() };
-        let follows = cache.session(next.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(next.clone())))).await;
+        let follows =
+            cache.session(next.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(Reading::Current(next.clone()))))).await;
         connections.confirm(&connections.snapshots()[0], follows.unwrap().unwrap());
         clock.advance(hour / 2);
         first.used();

@@ -60,7 +60,7 @@ impl SignOut {
         let mut found = Vec::new();
         for registration in provider.registrations().iter() {
             let filter = SessionFilter { registration, subject: None, provider_session: Some(sid) };
-            found.extend(self.store.find_sessions(filter).await?);
+            found.extend(self.store.find_sessions(filter).await?.current()?);
         }
         Ok(found)
     }

@@ -35,13 +35,15 @@ impl SignOut {
             subject: token.subject.as_deref(),
             provider_session: token.provider_session.as_deref(),
         };
-        for hash in self.store.find_sessions(filter).await? {
+        let found = self.store.find_sessions(filter).await?;
+        let is_all = found.is_current();
+        for hash in found.even_if_old() {
             if let Some(session) = self.store.session(hash).await?
                 && let Some(id_token) = self.store.id_token(session.grant).await?
             {
                 return Ok(Some(id_token));
             }
         }
-        Ok(None)
+        if is_all { Ok(None) } else { Err(StoreError::Standby) }
     }
 }

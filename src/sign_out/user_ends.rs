@@ -12,6 +12,7 @@ use crate::{
     client_registration::Registrations,
     clock::Timestamp,
     grant::Grant,
+    reading::Reading,
     session::{EndSource, Session, SessionHash, UserKey, unrecorded::Extent},
     store::StoreError,
     telemetry::logs::causes,
@@ -124,7 +125,7 @@ impl SignOut {
         }
         // Twice, because a token may be made of a session that has not ended yet.
         for _ in 0..2 {
-            for hash in self.find(end).await? {
+            for hash in self.find(end).await?.current()? {
                 if self.is_meant(end, hash).await? {
                     self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
                 }
@@ -136,19 +137,21 @@ impl SignOut {
     }
 
     /// The sessions that an order names, whenever they began.
-    async fn find(&self, end: &UserEnd) -> Result<Vec<SessionHash>, StoreError> {
-        let mut found = Vec::new();
+    async fn find(&self, end: &UserEnd) -> Result<Reading<Vec<SessionHash>>, StoreError> {
+        let mut found = Reading::Current(Vec::new());
         for registration in self.reached_by(end).iter() {
             if let Some(filter) = end.logout(registration) {
-                found.extend(self.store.find_sessions(filter).await?);
+                found = found.and(self.store.find_sessions(filter).await?, |all, more| all.extend(more));
             }
             for key in end.keys() {
                 // A name in two forms may find one session twice.
-                for hash in self.store.find_sessions_of_key(registration, key).await? {
-                    if !found.contains(&hash) {
-                        found.push(hash);
+                found = found.and(self.store.find_sessions_of_key(registration, key).await?, |all, more| {
+                    for hash in more {
+                        if !all.contains(&hash) {
+                            all.push(hash);
+                        }
                     }
-                }
+                });
             }
         }
         Ok(found)
@@ -157,7 +160,7 @@ impl SignOut {
     /// How many sessions an order names, whenever they began; while the store is away, of those in memory.
     pub async fn count_known(&self, end: &UserEnd) -> usize {
         if let Ok(found) = self.find(end).await {
-            return found.len();
+            return found.even_if_old().len();
         }
         self.find_in_memory(end).len()
     }
@@ -182,7 +185,8 @@ impl SignOut {
     /// Ends on this replica the sessions that the order names, as far as they are in memory or the store can be read.
     async fn end_known(&self, end: &UserEnd) {
         self.find_in_memory(end).into_iter().for_each(|hash| self.end_one_locally(end.source, hash));
-        for hash in self.find(end).await.unwrap_or_default() {
+        // What a standby has is better than nothing, until the rest is found in what takes writes.
+        for hash in self.find(end).await.map(Reading::even_if_old).unwrap_or_default() {
             if !self.cache.unrecorded().contains(&hash) && self.is_meant(end, hash).await.unwrap_or(false) {
                 self.end_one_locally(end.source, hash);
             }

@@ -11,6 +11,7 @@ use super::{
     error::Fault,
     facts::DatabaseFacts,
     gate::Access,
+    origin::Origin,
     postgres::{Postgres, Trust},
     replica::Beat,
     sqlite::Sqlite,
@@ -53,12 +54,13 @@ impl Backend {
         matches!(self, Self::Postgres(_))
     }
 
-    /// Runs `statements` on a pooled connection.
+    /// Runs `statements` on a pooled connection, and says which server has answered. What writes is sent to none that takes no writes:
+    /// a statement that finds nothing to write would succeed there.
     pub(super) async fn call<'a, T>(
         &'a self,
         access: Access,
         statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<(T, Origin), StoreError> {
         let (deadline, mut repeats) = (deadline(), 0..MAX_REPEATS);
         let mut trust = if access.may_repeat(Fault::Broken) { Trust::Recent } else { Trust::None };
         loop {
@@ -66,12 +68,16 @@ impl Backend {
                 return Err(StoreError::Unconnected(sqlx::Error::PoolTimedOut));
             };
             let mut connection = connected?;
+            let origin = connection.origin();
             // Within the connection's life: one on which a call hangs must not go back to the pool.
             let result = timeout_at(deadline, async {
+                if access != Access::Read && origin == Origin::Standby {
+                    return Err(StoreError::Standby);
+                }
                 connection.begin_call().await?;
                 let value = statements(&mut connection).await?;
                 connection.commit_call().await?;
-                Ok(value)
+                Ok((value, origin))
             });
             let result = result.await;
             let result = result.unwrap_or(Err(StoreError::TimedOut(DEADLINE)));

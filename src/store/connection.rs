@@ -12,6 +12,7 @@ use sqlx_core::transaction::TransactionManager as _;
 
 use super::{
     StoreError,
+    origin::Origin,
     postgres::{BEGIN_LIMITED, PooledPostgres},
     sql::Sql,
     sqlite::PooledSqlite,
@@ -107,6 +108,15 @@ impl Connection<'_> {
             Self::PooledPostgres(pooled) => pooled.finish(result),
             Self::PooledSqlite(mut pooled) => pooled.finish(result),
             Self::Postgres(..) | Self::Sqlite(_) => {}
+        }
+    }
+
+    /// Which server answers, as far as is known.
+    pub(super) fn origin(&self) -> Origin {
+        match self {
+            Self::PooledPostgres(pooled) => pooled.origin(),
+            // One file, or the heartbeat's connection, which shows by its writing what it leads to.
+            Self::PooledSqlite(_) | Self::Postgres(..) | Self::Sqlite(_) => Origin::Primary,
         }
     }
 

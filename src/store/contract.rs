@@ -35,8 +35,9 @@ use super::{
     committed::Committed,
     connection::Connection,
     event_buffer::EventBuffer,
-    gate::Gate,
-    operation::Operation,
+    gate::{Access, Gate},
+    operation::{self, Read, Write},
+    origin::Origin,
     provider_hours::HourBuffer,
     replica::replica_name,
     rollbacks::Rollbacks,
@@ -44,6 +45,7 @@ use super::{
 };
 use crate::{
     lock::Mutex,
+    reading::Reading,
     seal::KeyRing,
     telemetry::{
         metrics::Metrics,
@@ -90,7 +92,7 @@ impl Store {
     /// [`StoreError::Unavailable`] when the settings name no usable database.
     pub fn open(settings: &Settings, keys: KeyRing, metrics: Metrics) -> Result<Self, StoreError> {
         let backend = Backend::open(settings)?;
-        metrics.store_operations(Operation::ALL.iter().map(|operation| operation.name()));
+        metrics.store_operations(operation::names());
         Ok(Self {
             backend,
             keys,
@@ -129,25 +131,45 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// Reads. Whoever calls says what an old reading would do.
+    async fn read<'a, T>(
+        &'a self,
+        read: Read,
+        statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
+    ) -> Result<Reading<T>, StoreError> {
+        let (value, origin) = self.call(read.access(), read.name(), statements).await?;
+        Ok(if self.gate.has_everything(origin) { Reading::Current(value) } else { Reading::PerhapsOld(value) })
+    }
+
+    /// Writes.
+    async fn write<'a, T>(
+        &'a self,
+        write: Write,
+        statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
+    ) -> Result<T, StoreError> {
+        self.call(write.access(), write.name(), statements).await.map(|(value, _)| value)
+    }
+
     /// Runs `statements` on a connection, if the gate lets the operation pass, and tells the gate and the metrics how it went.
     async fn call<'a, T>(
         &'a self,
-        operation: Operation,
+        access: Access,
+        name: &'static str,
         statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
-    ) -> Result<T, StoreError> {
-        self.gate.enter(operation.access())?;
-        let timer = self.metrics.store_call(operation.name());
+    ) -> Result<(T, Origin), StoreError> {
+        self.gate.enter(access)?;
+        let timer = self.metrics.store_call(name);
         let span = tracing::trace_span!(
             target: SPANS,
             "store",
-            otel.name = operation.name(),
+            otel.name = name,
             otel.kind = "client",
             otel.failed = Empty,
             db.system.name = self.backend.name(),
-            db.operation.name = operation.name(),
+            db.operation.name = name,
             error.type = Empty,
         );
-        let result = self.backend.call(operation.access(), statements).instrument(span.clone()).await;
+        let result = self.backend.call(access, statements).instrument(span.clone()).await;
         timer.finish(result.is_ok());
         if result.is_err() {
             fail(&span, "store_failed");
@@ -166,8 +188,7 @@ impl Store {
     pub async fn sweep(&self, expired: &Expired) -> Result<Swept, StoreError> {
         let mut all = Swept { removed: 0, is_done: true };
         for step in SweepStep::ALL {
-            let swept =
-                self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(step, expired, &self.replica))).await?;
+            let swept = self.write(Write::Sweep, |connection| Box::pin(connection.sweep(step, expired, &self.replica))).await?;
             all = Swept { removed: all.removed.saturating_add(swept.removed), is_done: all.is_done && swept.is_done };
         }
         Ok(all)

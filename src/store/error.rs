@@ -27,6 +27,10 @@ pub enum StoreError {
         /// The error that showed the condition.
         cause: Arc<str>,
     },
+    /// The only server that answers takes no writes, and nothing was written. It may be a standby that lacks what was committed last, so
+    /// that what was read of it does not do.
+    #[error("the only server that answers takes no writes, and may lack what was committed last")]
+    Standby,
     /// A row is older than what was committed, and could not be put right.
     #[error("the store is older than what was committed")]
     Outdated,
@@ -131,6 +135,7 @@ impl StoreError {
                 if fault == Fault::Terminated { Fault::Broken } else { fault }
             }
             Self::Outdated => Fault::Conflict,
+            Self::Standby => Fault::ReadOnly,
             Self::TimedOut(_) => Fault::Broken,
             Self::Migration(_) | Self::Held { .. } | Self::Leftovers(_) | Self::Encoding(_) => Fault::Statement,
             Self::Malformed(_) | Self::Sealed(_) => Fault::Refused,
@@ -171,7 +176,8 @@ fn by_code(code: &str) -> Fault {
         // A server that starts, stops or is full of connections says so instead of taking one.
         "57P03" | "53300" => Fault::Unreached,
         // A prepared statement that is not there, or there already, is another session's: something pools connections.
-        "57P01" | "57P02" | "57P05" | "26000" | "42P05" => Fault::Terminated,
+        // So do the time limits that end a session: in a transaction without a statement (25P03), or of a whole transaction (25P04).
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" | "26000" | "42P05" => Fault::Terminated,
         "57014" | "40003" => Fault::Broken,
         "40001" | "40P01" | "55P03" => Fault::Conflict,
         // The value alone is at fault: also one that is too long for an index (54000).
@@ -215,6 +221,8 @@ mod tests {
             ("25006", Fault::ReadOnly),
             ("57P01", Fault::Terminated),
             ("57P02", Fault::Terminated),
+            ("25P03", Fault::Terminated),
+            ("25P04", Fault::Terminated),
             ("40003", Fault::Broken),
             ("57P03", Fault::Unreached),
             ("53300", Fault::Unreached),
@@ -250,6 +258,7 @@ mod tests {
         let known = StoreError::KnownUnavailable { condition: Condition::ReadOnly, cause: "x".into() };
         assert!(known.nothing_was_written() && !known.is_refusal());
         assert!(StoreError::from(sqlx::Error::RowNotFound).is_refusal());
+        assert!(StoreError::Standby.nothing_was_written() && !StoreError::Standby.is_refusal());
         let commit = StoreError::Commit(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()));
         assert!(!commit.nothing_was_written() && !commit.is_refusal());
     }

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     condition::Condition,
     error::{Fault, StoreError},
+    origin::Origin,
 };
 use crate::{
     lock::{Mutex, MutexGuard},
@@ -187,6 +188,15 @@ impl Gate {
         self.state.borrow().condition
     }
 
+    /// Whether a server has everything that was committed. Which one is behind a pooler, the heartbeat finds out, within about a second.
+    pub(super) fn has_everything(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Primary => true,
+            Origin::Pooler => self.condition() == Condition::Writable,
+            Origin::Standby => false,
+        }
+    }
+
     /// Whether the database has taken writes for this long.
     pub(super) fn is_steady(&self, long: Duration) -> bool {
         let state = self.state.borrow();
@@ -239,6 +249,15 @@ mod tests {
         gate.restrict(Condition::ReadOnly, &read_only());
         assert!(gate.enter(Access::Read).is_ok());
         assert!(gate.enter(Access::Repeatable).is_err() && gate.enter(Access::Once).is_err());
+    }
+
+    #[test]
+    fn behind_a_pooler_the_heartbeat_says_whether_what_is_read_is_everything() {
+        let gate = Gate::new(Metrics::default());
+        let all = [Origin::Primary, Origin::Pooler, Origin::Standby];
+        assert_eq!(all.map(|origin| gate.has_everything(origin)), [true, true, false]);
+        gate.restrict(Condition::ReadOnly, &read_only());
+        assert_eq!(all.map(|origin| gate.has_everything(origin)), [true, false, false]);
     }
 
     #[test]

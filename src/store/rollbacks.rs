@@ -32,9 +32,17 @@ pub(super) struct Rollbacks {
     put_right: AtomicU64,
     ended_again: AtomicU64,
     users_ended_again: AtomicU64,
-    /// Sessions whose end or move was announced.
-    heard: Mutex<HashSet<SessionHash>>,
+    heard: Mutex<Heard>,
     has_heard: Notify,
+}
+
+/// Sessions whose end or move was announced.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Those that have not been looked up yet.
+    waiting: HashSet<SessionHash>,
+    /// Those that are being looked up.
+    looked_up: HashSet<SessionHash>,
 }
 
 /// A replica, and how many heartbeats of its own it saw committed.
@@ -106,15 +114,29 @@ impl Rollbacks {
     /// Takes note of a session whose end or move was announced.
     pub(super) fn hear(&self, hash: SessionHash) {
         let mut heard = self.heard.lock();
-        if heard.len() < MAX_HEARD {
-            heard.insert(hash);
+        if heard.waiting.len() < MAX_HEARD {
+            heard.waiting.insert(hash);
             self.has_heard.notify_one();
         }
     }
 
-    /// Waits until a session's end or move is announced, and takes out all that were.
+    /// Waits until a session's end or move is announced, and returns all that were, which are to be looked up.
     pub(super) async fn heard(&self) -> HashSet<SessionHash> {
         self.has_heard.notified().await;
-        std::mem::take(&mut *self.heard.lock())
+        let mut heard = self.heard.lock();
+        heard.looked_up = std::mem::take(&mut heard.waiting);
+        heard.looked_up.clone()
+    }
+
+    /// Whether the session's end or move was announced, and it has not been found out which.
+    pub(super) fn is_in_doubt(&self, hash: &SessionHash) -> bool {
+        let heard = self.heard.lock();
+        heard.waiting.contains(hash) || heard.looked_up.contains(hash)
+    }
+
+    /// Ends a look-up; those of which nothing was found out are looked up again.
+    pub(super) fn looked_up(&self, in_doubt: &[SessionHash]) {
+        self.heard.lock().looked_up.clear();
+        in_doubt.iter().for_each(|hash| self.hear(*hash));
     }
 }

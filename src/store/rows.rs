@@ -98,24 +98,34 @@ impl GrantRow {
     }
 
     pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
-        let identity = identity_from(&self.identity)?;
+        let identity = identity_from(&self.identity);
+        let is_whole = identity.is_ok();
+        if !is_whole {
+            tracing::error!(grant.id = %self.id, "the identity of a grant cannot be read: its user logs in again");
+        }
         let lease_expired = self.lapsed;
         let intent = self
             .attempt
             .map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lease_expired }))
             .transpose()?;
         let (code, attempt) = (self.ended_code, intent.as_ref().map(|intent| intent.attempt));
-        let ended = self
-            .ended_reason
-            .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")))
-            .transpose()?
-            .map(|reason| Ended { reason: reason.with_attempt(self.id, attempt), code });
+        let ended = self.ended_reason.as_deref().map(|text| end_reason_from(text).with_attempt(self.id, attempt));
+        // Whose nobody knows any more is served to nobody.
+        let ended = if is_whole { ended } else { Some(EndReason::Dead) };
         // A renewal that brings no new refresh token leaves the old one as it was sealed.
         let refresh_key = self.refresh_token_head.as_deref().and_then(KeyRing::key_of);
         let missing_key = refresh_key.filter(|key| !keys.has(*key));
+        let (mut expires_at, mut unverified_since) = (self.expires_at, self.unverified_since);
         let (access_token, missing_key) = match sealing::open(keys, "access_token", self.id, &self.access_token) {
             Ok(token) => (token, missing_key),
             Err(StoreError::Sealed(SealError::UnknownKey(key))) => (Secret::new(""), Some(key)),
+            // The refresh token beside it brings another one. Until then there is none to forward, and the identity is the last one.
+            Err(StoreError::Sealed(error @ (SealError::Altered | SealError::Malformed))) => {
+                tracing::warn!(grant.id = %self.id, %error, "the access token of a grant cannot be opened: it is refreshed");
+                expires_at = self.renewed_at;
+                unverified_since = unverified_since.or(Some(self.renewed_at));
+                (Secret::new(""), missing_key)
+            }
             Err(error) => return Err(error),
         };
         Ok(Grant {
@@ -125,11 +135,11 @@ impl GrantRow {
             headers: RenderedHeaders::default(),
             assertions: SignedAssertions::default(),
             exchanged: ExchangedTokens::default(),
-            identity,
+            identity: identity.unwrap_or_default(),
             access_token,
             id_token: None,
             missing_key,
-            expires_at: Timestamp(self.expires_at),
+            expires_at: Timestamp(expires_at),
             lifetime: duration(self.lifetime),
             has_refresh_token: self.refresh_token_head.is_some(),
             scopes: self.scopes,
@@ -137,7 +147,7 @@ impl GrantRow {
             generation: self.generation,
             created_at: Timestamp(self.created_at),
             renewed_at: Timestamp(self.renewed_at),
-            rotation: Rotation::parse(&self.rotation).ok_or(StoreError::Malformed("rotation class"))?,
+            rotation: rotation_from(&self.rotation),
             presented: self.presented,
             // The database's clock has been set back since: how long ago it was nobody knows.
             presented_ago: self.presented_ago.filter(|ago| *ago >= 0).map(duration),
@@ -145,9 +155,9 @@ impl GrantRow {
             intent,
             retry_at: self.retry_at.map(Timestamp),
             refused: self.refused_code,
-            unverified_since: self.unverified_since.map(Timestamp),
+            unverified_since: unverified_since.map(Timestamp),
             provider_session: self.provider_session.map(Box::from),
-            ended,
+            ended: ended.map(|reason| Ended { reason, code }),
         })
     }
 }
@@ -191,6 +201,16 @@ pub(super) fn duration(millis: i64) -> Duration {
 
 pub(super) fn identity_from(text: &str) -> Result<Identity, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Malformed("identity"))
+}
+
+/// Reads why a grant has ended. For a reason of a newer release it has ended too.
+pub(super) fn end_reason_from(text: &str) -> EndReason {
+    EndReason::parse(text).unwrap_or(EndReason::Dead)
+}
+
+/// Reads how a provider has treated a grant's refresh tokens. Of a class of a newer release nothing is known.
+pub(super) fn rotation_from(text: &str) -> Rotation {
+    Rotation::parse(text).unwrap_or(Rotation::Unknown)
 }
 
 pub(super) fn session_hash_from(bytes: &[u8]) -> Result<SessionHash, StoreError> {

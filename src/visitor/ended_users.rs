@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Sources, Visitors};
-use crate::store::{Change, StoreError};
+use crate::{
+    reading::Reading,
+    store::{Change, StoreError},
+};
 
 /// How long a replica that hears of no changes goes without asking.
 const UNHEARD: Duration = Duration::from_millis(500);
@@ -28,7 +31,13 @@ impl Visitors {
     /// Reads all of them, and then those that are announced, until all have to be read again.
     async fn follow(&self, mut changes: tokio::sync::broadcast::Receiver<Change>) -> Result<(), StoreError> {
         let Sources { store, cache, .. } = &self.sources;
-        cache.ended_users().replace(store.ended_users().await?);
+        match store.ended_users().await? {
+            Reading::Current(all) => cache.ended_users().replace(all),
+            Reading::PerhapsOld(all) => {
+                cache.ended_users().begin_with(all);
+                return Err(StoreError::Standby);
+            }
+        }
         // Not a timeout of the next change: this replica's own come all the time where many log in.
         let mut looks = tokio::time::interval(UNHEARD);
         looks.reset();

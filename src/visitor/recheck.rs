@@ -78,7 +78,7 @@ impl Visitors {
             return Ok(None);
         }
         let id = cached.session.grant;
-        let Some(grant) = cache.grant(id, now, || store.grant(id)).await? else { return Ok(None) };
+        let Some(grant) = cache.grant(id, now, || store.look_up_grant(id)).await? else { return Ok(None) };
         let has_ended =
             grant.ended.as_ref().is_some_and(|ended| !matches!(ended.reason, EndReason::OutcomeUnknown | EndReason::Restored));
         let policy = policies.of(grant.registration());
@@ -90,7 +90,7 @@ impl Visitors {
     async fn session_or_successor(&self, hash: SessionHash) -> Result<Option<Arc<CachedSession>>, StoreError> {
         let Sources { cache, store, clock, .. } = &self.sources;
         let now = clock.now();
-        let cached = cache.session(hash, now, || store.session(hash)).await?;
+        let cached = cache.session(hash, now, || store.look_up_session(hash)).await?;
         if cached.is_some() || cache.unrecorded().contains(&hash) {
             return Ok(cached);
         }
@@ -104,6 +104,6 @@ impl Visitors {
             return Ok(None);
         }
         // Read once more: only what the cache asks for itself can it tell from what was announced meanwhile.
-        cache.session(last, now, || store.session(last)).await
+        cache.session(last, now, || store.look_up_session(last)).await
     }
 }

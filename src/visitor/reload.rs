@@ -25,7 +25,7 @@ impl Visitors {
         for _ in 0..MAX_READS {
             let version = cache.grant_version(id);
             // Whoever asks for the grant next finds out what is wrong.
-            let is_read = cache.grant(id, self.sources.clock.now(), || store.grant(id)).await.is_ok();
+            let is_read = cache.grant(id, self.sources.clock.now(), || store.look_up_grant(id)).await.is_ok();
             if !is_read || !cache.keeps_up() || cache.is_current(&version) {
                 return;
             }

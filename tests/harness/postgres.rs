@@ -130,11 +130,11 @@ impl Cluster {
         assert_eq!(server.line(), "restarted");
     }
 
-    /// Starts a standby, to which the server's changes are streamed. Blocks.
-    pub fn start_standby(&self) {
+    /// Starts a standby, to which the server's changes are streamed, and returns its address. Blocks.
+    pub fn start_standby(&self) -> SocketAddr {
         let server = self.server.as_ref().expect("a server of one's own");
         server.lines.lock().unwrap().0.write_all(b"standby\n").unwrap();
-        assert_eq!(server.line(), "replicated");
+        SocketAddr::from(([127, 0, 0, 1], server.line().parse().unwrap()))
     }
 
     async fn prepare(admin: String, server: Option<Server>) -> Self {
@@ -158,6 +158,13 @@ async fn make_template(admin: &Url, name: &str, options: &str) {
     // The pool closes its connections in its own time, and a template may have none.
     let disconnect = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     execute(admin, disconnect).await;
+}
+
+/// The URL of a database with these hosts in the place of its own.
+pub fn with_hosts(url: &str, hosts: &[SocketAddr], parameters: &str) -> String {
+    let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let database = url.rsplit_once('/').unwrap().1;
+    format!("postgres://postgres@{hosts}/{database}{parameters}")
 }
 
 /// The settings of a store at `url`.

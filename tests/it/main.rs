@@ -50,6 +50,7 @@ mod interim_answers;
 mod judgement;
 mod kept_posts;
 mod key_rotation;
+mod lagging_standby;
 mod login;
 mod login_attacks;
 mod login_problems;

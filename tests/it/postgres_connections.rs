@@ -1,7 +1,5 @@
 //! How Postgres is reached: over which of several hosts, with which password, over which socket.
 
-use std::net::SocketAddr;
-
 use http::{Method, StatusCode};
 
 use evergate::{
@@ -18,20 +16,13 @@ use crate::harness::{
     idp::Endpoint,
     logs::{Log, lines_with},
     pgbouncer::Pooling,
-    postgres::{self, Cluster},
+    postgres::{self, Cluster, with_hosts},
     visitor::path_of,
 };
 
 fn open(url: &str) -> Store {
     let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
     Store::open(&Settings::Postgres(postgres::settings(url, 4)), keys, Metrics::default()).unwrap()
-}
-
-/// The URL of a database with these hosts in the place of its own.
-fn with_hosts(url: &str, hosts: &[SocketAddr], parameters: &str) -> String {
-    let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let database = url.rsplit_once('/').unwrap().1;
-    format!("postgres://postgres@{hosts}/{database}{parameters}")
 }
 
 #[tokio::test]

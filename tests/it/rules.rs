@@ -259,6 +259,64 @@ async fn a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
     }
 }
 
+/// Has the gateway read the grants anew, as they are `after` a statement.
+async fn read_anew(world: &mut World, after: &'static str) {
+    world.sql(after).await;
+    world.restart_with(&[]).await;
+}
+
+/// RF-26: whatever is left of it.
+#[tokio::test]
+async fn a_grant_of_which_any_token_cannot_be_opened_is_renewed_or_its_user_goes_on_with_another_grant() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        let renewed =
+            ["UPDATE grants SET access_token = substr(access_token, 1, 3)", "UPDATE grants SET access_token = refresh_token"];
+        for (statement, refreshes) in renewed.into_iter().zip(1..) {
+            read_anew(&mut world, statement).await;
+            assert!(visitor.at(world.address()).get("/").await.is_upstreams(), "{statement}");
+            assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.passes()), (refreshes, 0), "{statement}");
+        }
+        let replaced = [
+            "UPDATE grants SET refresh_token = substr(refresh_token, 1, 3)",
+            "UPDATE grants SET refresh_token = access_token",
+            "UPDATE grants SET refresh_token = NULL, access_token = substr(access_token, 1, 3)",
+        ];
+        for (statement, passes) in replaced.into_iter().zip(1..) {
+            read_anew(&mut world, statement).await;
+            world.clock.advance(EXPIRED);
+            assert!(visitor.at(world.address()).browse(&world.idp, "/").await.is_upstreams(), "{statement}");
+            assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.passes()), (2, passes), "{statement}");
+        }
+        assert_eq!(world.idp.prompts(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_grant_of_which_something_cannot_be_read_sends_its_user_to_a_silent_login_at_most() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        read_anew(&mut world, "UPDATE grants SET rotation = 'newer'").await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.at(world.address()).get("/").await.is_upstreams());
+        assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.passes()), (1, 0));
+        for (statement, passes) in
+            ["UPDATE grants SET identity = '{'", "UPDATE grants SET ended_reason = 'newer'"].into_iter().zip(1..)
+        {
+            read_anew(&mut world, statement).await;
+            let there = visitor.at(world.address());
+            assert_eq!(there.fetch("/").await.status, StatusCode::UNAUTHORIZED, "{statement}");
+            let (code, listed) = world.command(&["sessions", "list"]).await;
+            assert_eq!(code, 0, "{statement}: {listed}");
+            assert!(there.browse(&world.idp, "/").await.is_upstreams(), "{statement}");
+            assert_eq!(world.idp.passes(), passes, "{statement}");
+        }
+        assert_eq!(world.idp.prompts(), 1);
+    }
+}
+
 /// RF-26: the same of a refresh token, without which the identity is whole.
 #[tokio::test]
 async fn a_refresh_token_that_cannot_be_opened_is_not_presented_and_its_user_goes_on_with_another_grant() {

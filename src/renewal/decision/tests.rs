@@ -175,6 +175,8 @@ fn an_unverified_grant_is_served_stale_within_the_grace_whatever_its_access_toke
         let grant = Grant { unverified_since: Some(now(since)), retry_at, ..grant(left) };
         assert_eq!(decided(&grant, in_trouble), expected, "{case:?}");
     }
+    let lone = Grant { unverified_since: Some(now(1)), has_refresh_token: false, ..grant(-1) };
+    assert_eq!(decided(&lone, false), Decision::Expired, "nothing will verify it");
     let over = Grant { unverified_since: Some(now(3601)), ..grant(3000) };
     assert_eq!(remaining_use(&over, &settings(), NOW), RemainingUse::None, "never a logout, and never a token");
 }

@@ -29,7 +29,7 @@ async fn a_load_that_overlaps_a_change_is_not_kept() {
     cache.set_listener_connected(true, NOW);
     let load = || async {
         cache.forget_session(HASH);
-        Ok::<_, Infallible>(Some(session()))
+        Ok::<_, Infallible>(Some(Reading::Current(session())))
     };
     assert!(cache.session(HASH, NOW, load).await.unwrap().is_some());
     assert!(!is_cached(&cache, NOW).await);
@@ -42,7 +42,7 @@ async fn a_load_that_overlaps_the_change_of_another_record_is_kept() {
     let load = || async {
         cache.forget_session(OTHER);
         cache.forget_grant(GrantId([2; 16]));
-        Ok::<_, Infallible>(Some(session()))
+        Ok::<_, Infallible>(Some(Reading::Current(session())))
     };
     let version = cache.session_version(HASH);
     assert!(cache.session(HASH, NOW, load).await.unwrap().is_some());
@@ -65,7 +65,7 @@ async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
     let cache = SessionCache::default();
     let hour = Duration::from_secs(3600);
     let settings = crate::session::Settings { idle: hour, absolute: 10 * hour, sliding: true, longest_token: 10 * hour };
-    let load = || ready(Ok::<_, Infallible>(Some(session())));
+    let load = || ready(Ok::<_, Infallible>(Some(Reading::Current(session()))));
     let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
     cache.touch(&cached, &settings, NOW.plus(hour / 2));
     cache.forget_everything();
@@ -81,7 +81,7 @@ async fn no_more_is_kept_than_the_settings_say() {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&number.to_le_bytes());
         let session = Session { hash: SessionHash(hash), ..session() };
-        cache.session(session.hash, NOW, || ready(Ok::<_, Infallible>(Some(session.clone())))).await.unwrap();
+        cache.session(session.hash, NOW, || ready(Ok::<_, Infallible>(Some(Reading::Current(session.clone()))))).await.unwrap();
     }
     assert!((1..=10).contains(&cache.sizes().0), "{}", cache.sizes().0);
 }
@@ -89,7 +89,7 @@ async fn no_more_is_kept_than_the_settings_say() {
 #[tokio::test]
 async fn entries_live_only_briefly_while_the_listener_is_not_connected() {
     let cache = SessionCache::default();
-    let load = || ready(Ok::<_, Infallible>(Some(session())));
+    let load = || ready(Ok::<_, Infallible>(Some(Reading::Current(session()))));
     cache.session(HASH, NOW, load).await.unwrap();
     assert!(is_cached(&cache, NOW).await);
     assert!(!is_cached(&cache, NOW.plus(DISCONNECTED_TTL)).await);
@@ -105,9 +105,9 @@ const GRACE: Duration = Duration::from_secs(60);
 async fn with_grace(hears: bool) -> SessionCache {
     let cache = SessionCache::new(&Settings { outage_grace: GRACE, ..Settings::default() }, Metrics::default());
     cache.set_listener_connected(hears, NOW);
-    cache.session(HASH, NOW, || ready(Ok::<_, Infallible>(Some(session())))).await.unwrap();
+    cache.session(HASH, NOW, || ready(Ok::<_, Infallible>(Some(Reading::Current(session()))))).await.unwrap();
     let grant = Grant { id: GrantId([2; 16]), ..Grant::sample() };
-    cache.grant(grant.id, NOW, || ready(Ok::<_, Infallible>(Some(grant.clone())))).await.unwrap();
+    cache.grant(grant.id, NOW, || ready(Ok::<_, Infallible>(Some(Reading::Current(grant.clone()))))).await.unwrap();
     cache
 }
 
@@ -130,7 +130,7 @@ async fn a_session_is_remembered_for_the_grace_after_it_was_last_known_to_be_tru
     assert!(is_remembered(&deaf, GRACE - second) && !is_remembered(&deaf, GRACE));
     assert!(deaf.remembered(HASH, NOW.minus(GRACE)).is_none(), "a clock that is set back prolongs nothing");
     let without = SessionCache::default();
-    without.session(HASH, NOW, || ready(Ok::<_, Infallible>(Some(session())))).await.unwrap();
+    without.session(HASH, NOW, || ready(Ok::<_, Infallible>(Some(Reading::Current(session()))))).await.unwrap();
     assert!(!is_remembered(&without, Duration::ZERO) && without.knows(&HASH));
 }
 
@@ -159,12 +159,12 @@ async fn a_load_that_was_under_way_when_announcements_came_or_went_is_remembered
         cache.set_listener_connected(!hears, NOW);
         let load = || async {
             cache.set_listener_connected(hears, later);
-            Ok::<_, Infallible>(Some(session()))
+            Ok::<_, Infallible>(Some(Reading::Current(session())))
         };
         assert!(cache.session(HASH, later, load).await.unwrap().is_some());
         assert!(!is_cached(&cache, later).await);
         let grant = Grant { id: GrantId([2; 16]), ..Grant::sample() };
-        cache.grant(grant.id, later, || ready(Ok::<_, Infallible>(Some(grant.clone())))).await.unwrap();
+        cache.grant(grant.id, later, || ready(Ok::<_, Infallible>(Some(Reading::Current(grant.clone()))))).await.unwrap();
         cache.set_listener_connected(false, later);
         assert!(cache.remembered(HASH, NOW.plus(GRACE)).is_some(), "it was true at {later:?}");
     }
@@ -176,9 +176,37 @@ async fn a_load_that_was_under_way_when_its_end_when_its_end_was_announced_is_no
     cache.set_listener_connected(false, NOW);
     let load = || async {
         cache.forget_session(HASH);
-        Ok::<_, Infallible>(Some(session()))
+        Ok::<_, Infallible>(Some(Reading::Current(session())))
     };
     let later = NOW.plus(DISCONNECTED_TTL);
     assert!(cache.session(HASH, later, load).await.unwrap().is_some());
     assert!(cache.remembered(HASH, later).is_none());
+}
+
+#[tokio::test]
+async fn a_copy_of_the_store_that_lags_replaces_nothing_that_is_known() {
+    let cache = SessionCache::new(&Settings { outage_grace: Duration::from_secs(60), ..Settings::default() }, Metrics::default());
+    let grant = |generation| Grant { generation, ..Grant::sample() };
+    let id = grant(0).id;
+    let load = async |cache: &SessionCache, now, loaded: Reading<Grant>| {
+        let load = || ready(Ok::<_, Infallible>(Some(loaded)));
+        cache.grant(id, now, load).await.unwrap().unwrap().generation
+    };
+    cache.set_listener_connected(true, NOW);
+    assert_eq!(load(&cache, NOW, Reading::Current(grant(2))).await, 2);
+    cache.set_listener_connected(false, NOW);
+    let later = Timestamp(NOW.0 + 10_000);
+    assert_eq!(load(&cache, later, Reading::PerhapsOld(grant(1))).await, 2, "within the grace");
+    assert_eq!(load(&cache, Timestamp(later.0 + 60_001), Reading::PerhapsOld(grant(1))).await, 1, "it is better than nothing");
+    assert_eq!(load(&cache, Timestamp(later.0 + 62_000), Reading::Current(grant(0))).await, 0, "what is current counts");
+}
+
+#[tokio::test]
+async fn what_may_be_old_is_loaded_again_although_announcements_arrive() {
+    let cache = SessionCache::default();
+    cache.set_listener_connected(true, NOW);
+    let version = cache.session_version(HASH);
+    let load = || ready(Ok::<_, Infallible>(Some(Reading::PerhapsOld(session()))));
+    assert!(cache.session(HASH, NOW, load).await.unwrap().is_some());
+    assert!(!is_cached(&cache, NOW).await && !cache.is_current(&version));
 }

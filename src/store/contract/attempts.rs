@@ -3,7 +3,10 @@
 use super::Store;
 use crate::{
     clock::Timestamp,
-    store::{StoreError, operation::Operation},
+    store::{
+        StoreError,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -12,7 +15,7 @@ impl Store {
     /// # Errors
     /// It may have been consumed.
     pub async fn consume_once(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
-        self.call(Operation::ConsumeOnce, |connection| Box::pin(connection.consume_once(hash, expires_at))).await
+        self.write(Write::ConsumeOnce, |connection| Box::pin(connection.consume_once(hash, expires_at))).await
     }
 
     /// Whether [`Store::consume_once`] was called with this hash.
@@ -20,7 +23,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn is_consumed(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
-        self.call(Operation::IsConsumed, |connection| Box::pin(connection.is_consumed(hash))).await
+        self.read(Read::IsConsumed, |connection| Box::pin(connection.is_consumed(hash))).await?.current()
     }
 
     /// Saves an encrypted return address for a login attempt. `false`: `limit` are saved already, and this one was not.
@@ -34,8 +37,7 @@ impl Store {
         expires_at: Timestamp,
         limit: i64,
     ) -> Result<bool, StoreError> {
-        self.call(Operation::SaveReturnTo, |connection| Box::pin(connection.save_return_to(name, sealed, expires_at, limit)))
-            .await
+        self.write(Write::SaveReturnTo, |connection| Box::pin(connection.save_return_to(name, sealed, expires_at, limit))).await
     }
 
     /// Reads the return address that [`Store::save_return_to`] saved under this name.
@@ -43,6 +45,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn return_to(&self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.call(Operation::ReturnTo, |connection| Box::pin(connection.return_to(name))).await
+        self.read(Read::ReturnTo, |connection| Box::pin(connection.return_to(name))).await?.found_even_if_old()
     }
 }

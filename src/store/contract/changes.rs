@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Store;
 use crate::{
     lock::Mutex,
-    store::{Change, Hearing, StoreError, operation::Operation},
+    store::{Change, Hearing, StoreError, operation::Write},
 };
 
 /// How long changes are gathered for one batch.
@@ -45,7 +45,7 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                let announced = self.call(Operation::Announce, |connection| Box::pin(connection.announce_grants(&batch))).await;
+                let announced = self.write(Write::Announce, |connection| Box::pin(connection.announce_grants(&batch))).await;
                 // Others drop all that they know when they hear again after an outage, so nothing is announced twice.
                 if let Err(error) = announced {
                     tracing::debug!(%error, grants = batch.len(), "changed grants could not be announced");
@@ -62,7 +62,7 @@ impl Store {
     /// # Errors
     /// Some may have been deleted.
     pub async fn forget_announcements(&self) -> Result<(), StoreError> {
-        let forget = || self.call(Operation::ForgetAnnouncements, |connection| Box::pin(connection.forget_announcements()));
+        let forget = || self.write(Write::ForgetAnnouncements, |connection| Box::pin(connection.forget_announcements()));
         // Until one call finds few, because others may come all the time.
         while forget().await? >= FORGOTTEN_AT_ONCE {}
         Ok(())

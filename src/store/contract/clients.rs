@@ -3,7 +3,11 @@
 use super::Store;
 use crate::{
     client_registration::ClientRegistration,
-    store::{KnownClients, StoreError, operation::Operation},
+    reading::Reading,
+    store::{
+        KnownClients, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -12,7 +16,7 @@ impl Store {
     /// # Errors
     /// It may have been recorded; recording it again does no harm.
     pub async fn record_clients(&self, clients: &[ClientRegistration<'_>]) -> Result<KnownClients, StoreError> {
-        self.call(Operation::RecordClients, |connection| Box::pin(connection.record_clients(clients))).await
+        self.write(Write::RecordClients, |connection| Box::pin(connection.record_clients(clients))).await
     }
 
     /// The clients of which starts have been recorded, without how many users each has.
@@ -20,8 +24,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn recorded_clients(&self) -> Result<KnownClients, StoreError> {
-        let recorded = self.call(Operation::RecordedClients, |connection| Box::pin(connection.recorded_clients())).await?;
-        Ok(KnownClients::of(recorded, &[]))
+        let recorded = self.read(Read::RecordedClients, |connection| Box::pin(connection.recorded_clients())).await?;
+        // A client is recorded at a start, long before anything of its users is to be ended.
+        Ok(KnownClients::of(recorded.even_if_old(), &[]))
     }
 
     /// The clients that Evergate is or was, at whichever provider.
@@ -29,6 +34,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn known_clients(&self) -> Result<KnownClients, StoreError> {
-        self.call(Operation::KnownClients, |connection| Box::pin(connection.known_clients())).await
+        self.read(Read::KnownClients, |connection| Box::pin(connection.known_clients())).await.map(Reading::even_if_old)
     }
 }

@@ -5,7 +5,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use super::Store;
 use crate::{
     clock::{Timestamp, millis},
-    store::{StoreError, operation::Operation},
+    reading::Reading,
+    store::{StoreError, operation::Read},
 };
 
 /// How far a machine's clock may be from the database's before it counts as wrong.
@@ -17,7 +18,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.call(Operation::Now, |connection| Box::pin(connection.now())).await
+        // A standby has a clock too.
+        self.read(Read::Now, |connection| Box::pin(connection.now())).await.map(Reading::even_if_old)
     }
 
     /// Compares the database's clock with this machine's, which says `now`, and returns how far they are apart.

@@ -6,7 +6,7 @@
 //! How many of them have a grant with a refresh token is taken from a fourth of the sample, because a grant costs more to read.
 
 use super::Store;
-use crate::store::{StoreError, operation::Operation, statements::Sample};
+use crate::store::{StoreError, operation::Read, statements::Sample};
 
 /// How many sessions there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        Ok(estimate(&self.call(Operation::Counts, |connection| Box::pin(connection.sample_sessions())).await?))
+        Ok(estimate(&self.read(Read::Counts, |connection| Box::pin(connection.sample_sessions())).await?.even_if_old()))
     }
 }
 

@@ -6,8 +6,12 @@ use super::Store;
 use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
+    reading::Reading,
     session::{SessionHash, UserKey, UserName},
-    store::{Change, StoreError, operation::Operation},
+    store::{
+        Change, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 /// How long it is remembered that a user was ended. A bearer token that lives longer is good again then.
@@ -22,8 +26,8 @@ impl Store {
         &self,
         registration: ClientRegistration<'_>,
         key: &UserKey,
-    ) -> Result<Vec<SessionHash>, StoreError> {
-        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions_of_key(registration, key))).await
+    ) -> Result<Reading<Vec<SessionHash>>, StoreError> {
+        self.read(Read::FindSessions, |connection| Box::pin(connection.find_sessions_of_key(registration, key))).await
     }
 
     /// Records that users were ended at a time, for bearer tokens and logins from before then.
@@ -32,7 +36,7 @@ impl Store {
     /// It may have been recorded; recording it again does no harm.
     pub async fn end_users(&self, names: &[UserName], at: Timestamp) -> Result<(), StoreError> {
         let until = at.plus(END_RETENTION);
-        self.call(Operation::EndUsers, |connection| Box::pin(connection.end_users(names, at, until))).await?;
+        self.write(Write::EndUsers, |connection| Box::pin(connection.end_users(names, at, until))).await?;
         self.announce_users(names);
         Ok(())
     }
@@ -42,20 +46,22 @@ impl Store {
         names.iter().for_each(|name| self.announce(Change::User(*name)));
     }
 
-    /// Everybody who was ended, and when. While the database is put right that has gone back in time, also whom this replica remembers.
+    /// Everybody who was ended, and when. While the database is put right that has gone back in time, and where a standby is read that may
+    /// lag, also whom this replica remembers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn ended_users(&self) -> Result<HashMap<UserName, Timestamp>, StoreError> {
-        let all = self.call(Operation::EndedUsers, |connection| Box::pin(connection.ended_users())).await?;
-        let mut all: HashMap<_, _> = all.into_iter().collect();
-        if self.holds_tokens_back() {
-            for (name, at) in self.committed.users() {
+    pub async fn ended_users(&self) -> Result<Reading<HashMap<UserName, Timestamp>>, StoreError> {
+        let all = self.read(Read::EndedUsers, |connection| Box::pin(connection.ended_users())).await?;
+        let may_lack_some = self.holds_tokens_back() || !all.is_current();
+        Ok(all.map(|all| {
+            let mut all: HashMap<_, _> = all.into_iter().collect();
+            for (name, at) in may_lack_some.then(|| self.committed.users()).into_iter().flatten() {
                 let ended_at = all.entry(name).or_insert(at);
                 *ended_at = at.max(*ended_at);
             }
-        }
-        Ok(all)
+            all
+        }))
     }
 
     /// When a user was ended of whom a change was announced. This replica remembers it, should the database forget it.
@@ -83,6 +89,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn user_ended_at(&self, names: &[UserName]) -> Result<Option<Timestamp>, StoreError> {
-        self.call(Operation::UserEndedAt, |connection| Box::pin(connection.user_ended_at(names))).await
+        self.read(Read::UserEndedAt, |connection| Box::pin(connection.user_ended_at(names))).await?.current()
     }
 }

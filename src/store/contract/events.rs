@@ -1,5 +1,5 @@
 //! The history: events are buffered by whoever makes them and written in batches by a task of their own, so that no renewal
-//! waits for its own history.
+//! waits for its own history. What is read of it is told, even if it is old.
 
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use crate::{
     clock::Timestamp,
     grant::GrantId,
     history::Event,
+    reading::Reading,
     store::{
-        EventFilter, EventPart, EventPlace, EventsOf, StoreError, StoredEvent, event_buffer::EventBuffer, operation::Operation,
+        EventFilter, EventPart, EventPlace, EventsOf, StoreError, StoredEvent,
+        event_buffer::EventBuffer,
+        operation::{Read, Write},
         statements::PrefixRange,
     },
 };
@@ -39,7 +42,7 @@ impl Store {
         after: EventPlace,
         most: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.call(Operation::Events, |connection| Box::pin(connection.events(of, filter, after, most))).await
+        self.read(Read::Events, |connection| Box::pin(connection.events(of, filter, after, most))).await.map(Reading::even_if_old)
     }
 
     /// Finds the users who have an event under this name, which is an e-mail address or a user name, in whichever case, or a `sub`: each by
@@ -48,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn event_users(&self, name: &str) -> Result<Vec<(String, String)>, StoreError> {
-        self.call(Operation::EventUsers, |connection| Box::pin(connection.event_users(name))).await
+        self.read(Read::EventUsers, |connection| Box::pin(connection.event_users(name))).await.map(Reading::even_if_old)
     }
 
     /// Finds the sessions that have an event, and whose short hash begins so or is what the longer identifier begins with, each with the
@@ -58,7 +61,7 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn event_sessions(&self, prefix: &str) -> Result<Vec<(String, GrantId)>, StoreError> {
         let Some(range) = PrefixRange::of(prefix) else { return Ok(Vec::new()) };
-        self.call(Operation::EventSessions, |connection| Box::pin(connection.event_sessions(&range))).await
+        self.read(Read::EventSessions, |connection| Box::pin(connection.event_sessions(&range))).await.map(Reading::even_if_old)
     }
 
     /// Finds the grants that have an event, and whose identifier begins so.
@@ -67,7 +70,7 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn event_grants(&self, prefix: &str) -> Result<Vec<GrantId>, StoreError> {
         let Some(range) = PrefixRange::of(prefix).filter(|_| prefix.len() <= 32) else { return Ok(Vec::new()) };
-        self.call(Operation::EventGrants, |connection| Box::pin(connection.event_grants(&range))).await
+        self.read(Read::EventGrants, |connection| Box::pin(connection.event_grants(&range))).await.map(Reading::even_if_old)
     }
 
     /// The maximum number of users, sessions or grants that a name finds in the history.
@@ -78,8 +81,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn events_of_administrators(&self, after: EventPlace, most: usize) -> Result<EventPart, StoreError> {
-        self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(after, most)))
+        self.read(Read::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(after, most)))
             .await
+            .map(Reading::even_if_old)
     }
 
     /// Reads the newest token refresh at the provider with this issuer since a time.
@@ -87,7 +91,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn last_renewal(&self, issuer: &str, since: Timestamp) -> Result<Option<Event>, StoreError> {
-        self.call(Operation::LastRenewal, |connection| Box::pin(connection.last_renewal(issuer, since))).await
+        self.read(Read::LastRenewal, |connection| Box::pin(connection.last_renewal(issuer, since)))
+            .await
+            .map(Reading::even_if_old)
     }
 
     /// Buffers an event, which is written soon.
@@ -164,6 +170,6 @@ impl Store {
     }
 
     async fn record_events(&self, events: &[Event]) -> Result<(), StoreError> {
-        self.call(Operation::RecordEvents, |connection| Box::pin(connection.record_events(events, &self.replica))).await
+        self.write(Write::RecordEvents, |connection| Box::pin(connection.record_events(events, &self.replica))).await
     }
 }

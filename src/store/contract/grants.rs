@@ -5,26 +5,33 @@ use crate::{
     clock::Timestamp,
     grant::{EndReason, Grant, GrantId},
     identity::Identity,
+    reading::Reading,
     secret::Secret,
-    store::{Change, Fence, IdleExpiry, StoreError, Unverified, operation::Operation, rows, sealing},
+    store::{
+        Change, Fence, IdleExpiry, StoreError, Unverified,
+        operation::{Read, Write},
+        rows::{self, GrantRow},
+        sealing,
+    },
 };
 
 impl Store {
-    /// Reads a grant. A row that is older than what this replica saw committed is put right first.
+    /// Reads a grant, even if the row is old, as one of a standby may be.
+    ///
+    /// # Errors
+    /// Those of [`Store::look_up_grant`].
+    pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        Ok(self.look_up_grant(id).await?.map(Reading::even_if_old))
+    }
+
+    /// Reads a grant. A row that is older than what this replica saw committed is put right first, or is no answer if it is a standby's.
     ///
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
-    pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        let read = || self.call(Operation::Grant, |connection| Box::pin(connection.grant(id)));
-        let mut row = read().await?;
-        if let Some(lost) = row.as_ref().and_then(|row| self.committed.lost(row)) {
-            self.put_right(id, &lost).await?;
-            row = read().await?;
-            if row.as_ref().is_some_and(|row| self.committed.lost(row).is_some()) {
-                return Err(StoreError::Outdated);
-            }
-        }
-        let Some(mut grant) = row.map(|row| row.open(&self.keys)).transpose()? else { return Ok(None) };
+    pub async fn look_up_grant(&self, id: GrantId) -> Result<Option<Reading<Grant>>, StoreError> {
+        let Some(row) = self.grant_row(id).await? else { return Ok(None) };
+        let is_current = row.is_current();
+        let mut grant = row.even_if_old().open(&self.keys)?;
         if self.reads_id_tokens {
             grant.id_token = match self.id_token(id).await {
                 Ok(token) => token,
@@ -33,7 +40,27 @@ impl Store {
                 Err(error) => return Err(error),
             };
         }
-        Ok(Some(grant))
+        Ok(Some(if is_current { Reading::Current(grant) } else { Reading::PerhapsOld(grant) }))
+    }
+
+    async fn grant_row(&self, id: GrantId) -> Result<Option<Reading<GrantRow>>, StoreError> {
+        let read = async || self.read(Read::Grant, |connection| Box::pin(connection.grant(id))).await?.found();
+        let row = read().await?;
+        let lost = match &row {
+            None => None,
+            Some(Reading::Current(row)) => self.committed.lost(row),
+            Some(Reading::PerhapsOld(row)) if self.committed.lost(row).is_some() => return Err(StoreError::Standby),
+            Some(Reading::PerhapsOld(_)) => None,
+        };
+        let Some(lost) = lost else { return Ok(row) };
+        self.put_right(id, &lost).await?;
+        let row = read().await?;
+        match &row {
+            Some(Reading::Current(row) | Reading::PerhapsOld(row)) if self.committed.lost(row).is_some() => {
+                Err(StoreError::Outdated)
+            }
+            Some(_) | None => Ok(row),
+        }
     }
 
     /// Reads the last ID token of a grant, for `id_token_hint` (OpenID Connect RP-Initiated Logout, section 2).
@@ -41,7 +68,7 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
     pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
-        let sealed = self.call(Operation::IdToken, |connection| Box::pin(connection.id_token(id))).await?;
+        let sealed = self.read(Read::IdToken, |connection| Box::pin(connection.id_token(id))).await?.found_even_if_old()?;
         sealed.map(|sealed| sealing::open(&self.keys, "id_token", id, &sealed)).transpose()
     }
 
@@ -50,7 +77,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn has_sessions(&self, id: GrantId) -> Result<bool, StoreError> {
-        self.call(Operation::HasSessions, |connection| Box::pin(connection.has_sessions(id))).await
+        self.read(Read::HasSessions, |connection| Box::pin(connection.has_sessions(id))).await?.current()
     }
 
     /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed.
@@ -58,7 +85,7 @@ impl Store {
     /// # Errors
     /// Whether the grant ended is unknown, unless [`StoreError::nothing_was_written`].
     pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
-        let ended = self.call(Operation::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
+        let ended = self.write(Write::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
         if ended {
             self.committed.grant_ended(id);
         }
@@ -78,7 +105,7 @@ impl Store {
     /// The old identity may have stayed.
     pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
         let text = rows::identity_to_text(identity)?;
-        self.call(Operation::SaveIdentity, |connection| Box::pin(connection.save_identity(id, generation, &text))).await?;
+        self.write(Write::SaveIdentity, |connection| Box::pin(connection.save_identity(id, generation, &text))).await?;
         self.committed.amend(id, generation, |renewal| {
             if renewal.unverified_since.take().is_some() {
                 renewal.retry_at = None;
@@ -94,8 +121,7 @@ impl Store {
     /// # Errors
     /// The grant may not have been marked.
     pub async fn mark_unverified(&self, id: GrantId, generation: i64, unverified: Unverified) -> Result<(), StoreError> {
-        self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, unverified)))
-            .await?;
+        self.write(Write::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, unverified))).await?;
         self.committed.amend(id, generation, |renewal| {
             if renewal.unverified_since.is_none() {
                 (renewal.unverified_since, renewal.retry_at) = (Some(unverified.since), Some(unverified.retry_at));
@@ -111,6 +137,6 @@ impl Store {
     /// # Errors
     /// Some may have been found, and are found again later.
     pub async fn due_before_idle_expiry(&self, now: Timestamp) -> Result<IdleExpiry, StoreError> {
-        self.call(Operation::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_before_idle_expiry(now))).await
+        self.write(Write::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_before_idle_expiry(now))).await
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::Stopwatch,
     store::{
         Condition, StoreError,
-        operation::Operation,
+        operation::{Read, Write},
         replica::{Beat, DEAD_AFTER},
     },
 };
@@ -61,7 +61,7 @@ impl Store {
     /// Deletes this replica's heartbeat, so that no other replica waits for it.
     pub async fn stop_heartbeat(&self) {
         if let Err(error) =
-            self.call(Operation::ForgetReplica, |connection| Box::pin(connection.forget_replica(&self.replica))).await
+            self.write(Write::ForgetReplica, |connection| Box::pin(connection.forget_replica(&self.replica))).await
         {
             tracing::debug!(%error, "the store could not be told that this replica is gone; others find out by themselves");
         }
@@ -99,13 +99,13 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn living_replicas(&self) -> Result<Vec<String>, StoreError> {
         let read =
-            || self.call(Operation::LivingReplicas, |connection| Box::pin(connection.living_replicas(&self.replica, DEAD_AFTER)));
-        let before = read().await?;
+            || self.read(Read::LivingReplicas, |connection| Box::pin(connection.living_replicas(&self.replica, DEAD_AFTER)));
+        let before = read().await?.current()?;
         if before.is_empty() {
             return Ok(Vec::new());
         }
         tokio::time::sleep(WATCHED_FOR).await;
-        let now = read().await?;
+        let now = read().await?.current()?;
         Ok(now.into_iter().filter(|replica| !before.contains(replica)).map(|(name, _)| name).collect())
     }
 

@@ -3,7 +3,10 @@
 use super::Store;
 use crate::{
     clock::Timestamp,
-    store::{KeptPostRow, MostKept, StoreError, operation::Operation},
+    store::{
+        KeptPostRow, MostKept, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -12,7 +15,7 @@ impl Store {
     /// # Errors
     /// It may have been saved; saving it again does no harm.
     pub async fn save_kept_post(&self, row: &KeptPostRow, most: MostKept, now: Timestamp) -> Result<bool, StoreError> {
-        self.call(Operation::SaveKeptPost, |connection| Box::pin(connection.save_kept_post(row, most, now))).await
+        self.write(Write::SaveKeptPost, |connection| Box::pin(connection.save_kept_post(row, most, now))).await
     }
 
     /// Reads a form, which may have expired.
@@ -20,7 +23,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn kept_post(&self, name: [u8; 32]) -> Result<Option<KeptPostRow>, StoreError> {
-        self.call(Operation::KeptPost, |connection| Box::pin(connection.kept_post(name))).await
+        self.read(Read::KeptPost, |connection| Box::pin(connection.kept_post(name))).await?.found_even_if_old()
     }
 
     /// Removes a form: of those who try it at the same time, one succeeds. `false`: it was not there any more.
@@ -28,6 +31,6 @@ impl Store {
     /// # Errors
     /// It may have been removed.
     pub async fn take_kept_post(&self, name: [u8; 32]) -> Result<bool, StoreError> {
-        self.call(Operation::TakeKeptPost, |connection| Box::pin(connection.take_kept_post(name))).await
+        self.write(Write::TakeKeptPost, |connection| Box::pin(connection.take_kept_post(name))).await
     }
 }

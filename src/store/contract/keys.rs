@@ -8,7 +8,7 @@ use crate::{
     seal::{KeyId, KeyRing},
     store::{
         KeyUsage, Resealed, StoreError,
-        operation::Operation,
+        operation::{Read, Write},
         replica::DEAD_AFTER,
         sealing::{SealedGrant, SealedRevocation},
     },
@@ -35,7 +35,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn key_usage(&self, after: Option<GrantId>, limit: i64) -> Result<(Vec<KeyUsage>, Option<GrantId>), StoreError> {
-        let found = self.call(Operation::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, limit))).await?;
+        let found =
+            self.read(Read::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, limit))).await?.current()?;
         let mut counts = BTreeMap::new();
         for key in found.iter().flat_map(SealedGrant::keys) {
             *counts.entry(key).or_insert(0) += 1;
@@ -64,7 +65,7 @@ impl Store {
     }
 
     async fn revocations_after(&self, after: &[u8]) -> Result<Vec<SealedRevocation>, StoreError> {
-        self.call(Operation::SealedRevocations, |connection| Box::pin(connection.sealed_revocations(after, BATCH))).await
+        self.read(Read::SealedRevocations, |connection| Box::pin(connection.sealed_revocations(after, BATCH))).await?.current()
     }
 
     /// Checks which keys this replica is missing, for the log and for [`Store::missing_keys`]. Of very many grants only the first
@@ -111,8 +112,9 @@ impl Store {
     /// Of each other live replica whether it has this key, or does not publish its keys.
     async fn others_that_may_have(&self, key: KeyId) -> Result<Vec<bool>, StoreError> {
         let others = self
-            .call(Operation::KeysOfOthers, |connection| Box::pin(connection.keys_of_others(&self.replica, DEAD_AFTER)))
-            .await?;
+            .read(Read::KeysOfOthers, |connection| Box::pin(connection.keys_of_others(&self.replica, DEAD_AFTER)))
+            .await?
+            .current()?;
         let name = key.to_string();
         let may_have = |keys: &Option<String>| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name));
         Ok(others.iter().map(may_have).collect())
@@ -125,7 +127,8 @@ impl Store {
     /// Some may have been encrypted anew; it is safe to begin again anywhere.
     pub async fn reseal(&self, after: Option<GrantId>, limit: i64) -> Result<Resealed, StoreError> {
         let sealing = self.keys.sealing();
-        let found = self.call(Operation::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, limit))).await?;
+        let found =
+            self.read(Read::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, limit))).await?.current()?;
         let mut resealed = Resealed { last: found.last().map(|sealed| sealed.id), ..Resealed::default() };
         for sealed in found.into_iter().filter(|sealed| sealed.keys().any(|key| key != sealing)) {
             let Ok(anew) = sealed.reseal(&self.keys) else {
@@ -133,7 +136,7 @@ impl Store {
                 continue;
             };
             let is_saved =
-                self.call(Operation::SaveResealed, |connection| Box::pin(connection.save_resealed(&sealed, &anew))).await?;
+                self.write(Write::SaveResealed, |connection| Box::pin(connection.save_resealed(&sealed, &anew))).await?;
             *if is_saved { &mut resealed.done } else { &mut resealed.changed } += 1;
         }
         Ok(resealed)
@@ -155,7 +158,7 @@ impl Store {
                     resealed.unreadable += 1;
                     continue;
                 };
-                let save = self.call(Operation::SaveResealedRevocation, |connection| {
+                let save = self.write(Write::SaveResealedRevocation, |connection| {
                     Box::pin(connection.save_resealed_revocation(&sealed.id, &anew))
                 });
                 save.await?;
@@ -172,8 +175,7 @@ impl Store {
     pub async fn mark_restored(&self) -> Result<u64, StoreError> {
         let (mut all, mut after) = (0, None);
         loop {
-            let (marked, last) =
-                self.call(Operation::MarkRestored, |connection| Box::pin(connection.mark_restored(after))).await?;
+            let (marked, last) = self.write(Write::MarkRestored, |connection| Box::pin(connection.mark_restored(after))).await?;
             all += marked;
             after = last;
             if last.is_none() {

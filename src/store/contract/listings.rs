@@ -1,12 +1,12 @@
-//! Sessions as an administrator sees them: all of them, a page at a time, or those that a name finds.
+//! Sessions as an administrator sees them: all of them, a page at a time, or those that a name finds. They are told, even if they are old.
 
 use super::Store;
 use crate::{
     client_registration::ClientRegistration,
     grant::GrantId,
+    reading::Reading,
     store::{
-        ListPosition, ListedSession, NameKind, SeenPosition, SessionKind, StoreError, operation::Operation,
-        statements::PrefixRange,
+        ListPosition, ListedSession, NameKind, SeenPosition, SessionKind, StoreError, operation::Read, statements::PrefixRange,
     },
 };
 
@@ -23,10 +23,9 @@ impl Store {
         of_kind: SessionKind,
         after: SeenPosition,
     ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
-        self.call(Operation::SessionsOfUser, |connection| {
-            Box::pin(connection.sessions_of_user(registration, subject, of_kind, after))
-        })
-        .await
+        self.read(Read::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(registration, subject, of_kind, after)))
+            .await
+            .map(Reading::even_if_old)
     }
 
     /// Lists a page of all sessions with their grants, the last login first, and says where the next page begins.
@@ -34,7 +33,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn list_sessions(&self, after: ListPosition) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
-        self.call(Operation::ListSessions, |connection| Box::pin(connection.list_sessions(after))).await
+        self.read(Read::ListSessions, |connection| Box::pin(connection.list_sessions(after))).await.map(Reading::even_if_old)
     }
 
     /// Finds the sessions of grants whose subject may be `name`, or whose user name or e-mail address in whichever case (ASCII), the last
@@ -43,7 +42,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn sessions_named(&self, name: &str) -> Result<Vec<ListedSession>, StoreError> {
-        self.call(Operation::SessionsNamed, |connection| Box::pin(connection.sessions_named(name))).await
+        self.read(Read::SessionsNamed, |connection| Box::pin(connection.sessions_named(name))).await.map(Reading::even_if_old)
     }
 
     /// Finds the sessions of a hundred grants whose user name or e-mail address begins so, in whichever case, in the order of these names,
@@ -58,7 +57,9 @@ impl Store {
         by: NameKind,
         from: Option<(&str, GrantId)>,
     ) -> Result<(Vec<(ListedSession, String)>, Option<(String, GrantId)>), StoreError> {
-        self.call(Operation::SessionsBeginning, |connection| Box::pin(connection.sessions_beginning(beginning, by, from))).await
+        self.read(Read::SessionsBeginning, |connection| Box::pin(connection.sessions_beginning(beginning, by, from)))
+            .await
+            .map(Reading::even_if_old)
     }
 
     /// Finds the sessions whose hash, or whose grant's id, begins with these lower-case hexadecimal digits.
@@ -67,6 +68,8 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn sessions_by_prefix(&self, prefix: &str) -> Result<Vec<ListedSession>, StoreError> {
         let Some(range) = PrefixRange::of(prefix) else { return Ok(Vec::new()) };
-        self.call(Operation::SessionsByPrefix, |connection| Box::pin(connection.sessions_by_prefix(&range))).await
+        self.read(Read::SessionsByPrefix, |connection| Box::pin(connection.sessions_by_prefix(&range)))
+            .await
+            .map(Reading::even_if_old)
     }
 }

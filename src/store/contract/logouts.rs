@@ -7,7 +7,10 @@ use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
     secret::sha256,
-    store::{SessionFilter, StoreError, operation::Operation},
+    store::{
+        SessionFilter, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 /// How long a logout is remembered. Every login that was under way must have come back within this time.
@@ -24,7 +27,7 @@ impl Store {
         let unsaid = (filter.subject.is_some() && filter.provider_session.is_some()).then(|| of_unsaid_session(filter));
         for filter in std::iter::once(filter).chain(unsaid) {
             let name = name(filter);
-            self.call(Operation::RememberLogout, |connection| Box::pin(connection.remember_logout(name, until))).await?;
+            self.write(Write::RememberLogout, |connection| Box::pin(connection.remember_logout(name, until))).await?;
         }
         Ok(())
     }
@@ -41,8 +44,8 @@ impl Store {
             None => of_unsaid_session(filter),
         };
         let names = [name(filter), name(user), name(session)];
-        let until = self.call(Operation::WasLoggedOut, |connection| Box::pin(connection.logout_remembered_until(names))).await?;
-        Ok(until.is_some_and(|until| until > then.plus(LOGOUT_RETENTION)))
+        let until = self.read(Read::WasLoggedOut, |connection| Box::pin(connection.logout_remembered_until(names))).await?;
+        Ok(until.current()?.is_some_and(|until| until > then.plus(LOGOUT_RETENTION)))
     }
 }
 

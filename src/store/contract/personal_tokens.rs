@@ -3,8 +3,12 @@
 use super::Store;
 use crate::{
     client_registration::ClientRegistration,
+    reading::Reading,
     session::Session,
-    store::{NewToken, StoreError, TokenSaved, operation::Operation},
+    store::{
+        NewToken, StoreError, TokenSaved,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -13,7 +17,7 @@ impl Store {
     /// # Errors
     /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
     pub async fn save_token(&self, new: &NewToken<'_>) -> Result<TokenSaved, StoreError> {
-        self.call(Operation::SaveToken, |connection| Box::pin(connection.save_token(new))).await
+        self.write(Write::SaveToken, |connection| Box::pin(connection.save_token(new))).await
     }
 
     /// The personal access tokens of a user, the newest first.
@@ -21,6 +25,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn tokens_of(&self, registration: ClientRegistration<'_>, subject: &str) -> Result<Vec<Session>, StoreError> {
-        self.call(Operation::TokensOf, |connection| Box::pin(connection.tokens_of(registration, subject))).await
+        self.read(Read::TokensOf, |connection| Box::pin(connection.tokens_of(registration, subject)))
+            .await
+            .map(Reading::even_if_old)
     }
 }

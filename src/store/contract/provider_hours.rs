@@ -6,7 +6,11 @@ use super::Store;
 use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
-    store::{GrantSample, ProviderHour, StoreError, operation::Operation},
+    reading::Reading,
+    store::{
+        GrantSample, ProviderHour, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -22,7 +26,7 @@ impl Store {
         if rows.is_empty() {
             return;
         }
-        let written = self.call(Operation::AddProviderHours, |connection| Box::pin(connection.add_provider_hours(&rows))).await;
+        let written = self.write(Write::AddProviderHours, |connection| Box::pin(connection.add_provider_hours(&rows))).await;
         if let Err(error) = written {
             tracing::debug!(%error, "the hourly figures of providers could not be written");
             if error.nothing_was_written() {
@@ -36,7 +40,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn provider_hours(&self, since: Timestamp) -> Result<Vec<ProviderHour>, StoreError> {
-        self.call(Operation::ProviderHours, |connection| Box::pin(connection.provider_hours(since))).await
+        self.read(Read::ProviderHours, |connection| Box::pin(connection.provider_hours(since))).await.map(Reading::even_if_old)
     }
 
     /// Looks at the grants of a thousand sessions, which stand for all: at which provider, with which settings, and whether they can be
@@ -45,6 +49,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn sample_grants(&self) -> Result<Vec<GrantSample>, StoreError> {
-        self.call(Operation::SampleGrants, |connection| Box::pin(connection.sample_grants())).await
+        self.read(Read::SampleGrants, |connection| Box::pin(connection.sample_grants())).await.map(Reading::even_if_old)
     }
 }

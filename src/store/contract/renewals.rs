@@ -11,7 +11,7 @@ use crate::{
     store::{
         Change, Knowledge, NewIntent, Renewed, StoreError,
         committed::CommittedRenewal,
-        operation::Operation,
+        operation::{Read, Write},
         replica::DEAD_AFTER,
         sealing::{self, SealedTokens},
         statements::{Begun, DeadLease},
@@ -49,7 +49,7 @@ impl Store {
             return Ok(None);
         }
         let own = self.last_beat();
-        let begun = self.call(Operation::BeginRenewal, |connection| Box::pin(connection.begin_renewal(id, intent, own))).await?;
+        let begun = self.write(Write::BeginRenewal, |connection| Box::pin(connection.begin_renewal(id, intent, own))).await?;
         match begun {
             Begun::Written(sealed) => {
                 self.committed.begun(id, &intent, &sealed);
@@ -125,13 +125,13 @@ impl Store {
         sealed: &SealedTokens,
     ) -> Result<Saving, StoreError> {
         for _ in 0..MAX_WRITES {
-            let saved = self.call(Operation::SaveRenewal, |connection| {
+            let saved = self.write(Write::SaveRenewal, |connection| {
                 Box::pin(connection.save_renewal(id, attempt, generation, renewed, sealed))
             });
             if saved.await? {
                 return Ok(Saving::Saved);
             }
-            let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
+            let row = self.read(Read::Grant, |connection| Box::pin(connection.grant(id))).await?.current()?;
             match row {
                 Some(row) if row.generation < generation => return Ok(Saving::RowIsOlder),
                 // It was older when it was written to, and another replica has put it right since.
@@ -155,7 +155,7 @@ impl Store {
         refused: Option<&str>,
     ) -> Result<(), StoreError> {
         self.committed.released(id, attempt);
-        self.call(Operation::ReleaseIntent, |connection| Box::pin(connection.release_intent(id, attempt, retry_at, refused)))
+        self.write(Write::ReleaseIntent, |connection| Box::pin(connection.release_intent(id, attempt, retry_at, refused)))
             .await?;
         self.announce(Change::Grant(id));
         Ok(())
@@ -174,8 +174,7 @@ impl Store {
         settling: Duration,
     ) -> Result<(), StoreError> {
         self.committed.lease_expires(id, attempt, settling);
-        self.call(Operation::ExpireLease, |connection| Box::pin(connection.expire_lease(id, attempt, retry_at, settling)))
-            .await?;
+        self.write(Write::ExpireLease, |connection| Box::pin(connection.expire_lease(id, attempt, retry_at, settling))).await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -197,7 +196,7 @@ impl Store {
         let limits = DeadLease { dead_after: DEAD_AFTER, left: left.unwrap_or(longest), own, longest };
         let own = self.last_beat();
         let is_expired = self
-            .call(Operation::ExpireDeadOwnersLease, |connection| {
+            .write(Write::ExpireDeadOwnersLease, |connection| {
                 Box::pin(connection.expire_dead_owners_lease(id, attempt, limits, own))
             })
             .await?;
@@ -215,7 +214,7 @@ impl Store {
     pub async fn abandon_attempt(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
         let own = self.last_beat();
         let ended =
-            self.call(Operation::AbandonAttempt, |connection| Box::pin(connection.abandon_attempt(id, attempt, own))).await?;
+            self.write(Write::AbandonAttempt, |connection| Box::pin(connection.abandon_attempt(id, attempt, own))).await?;
         if ended {
             self.announce(Change::Grant(id));
         }
@@ -227,7 +226,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn provider_knowledge(&self, registration: ClientRegistration<'_>) -> Result<Knowledge, StoreError> {
-        self.call(Operation::ProviderKnowledge, |connection| Box::pin(connection.provider_knowledge(registration))).await
+        self.read(Read::ProviderKnowledge, |connection| Box::pin(connection.provider_knowledge(registration))).await?.current()
     }
 
     /// Adds what was observed of a provider. That it rotates is never forgotten.
@@ -239,7 +238,7 @@ impl Store {
         registration: ClientRegistration<'_>,
         observed: Knowledge,
     ) -> Result<(), StoreError> {
-        self.call(Operation::SaveProviderKnowledge, |connection| {
+        self.write(Write::SaveProviderKnowledge, |connection| {
             Box::pin(connection.save_provider_knowledge(registration, observed))
         })
         .await

@@ -16,8 +16,14 @@ use crate::{
     clock::Timestamp,
     grant::GrantId,
     history::ENDED_AGAIN,
+    reading::Reading,
     session::{SessionHash, UserName},
-    store::{Change, EndedSession, StoreError, committed::Lost, operation::Operation, rollbacks::LastBeat},
+    store::{
+        Change, EndedSession, StoreError,
+        committed::Lost,
+        operation::{Read, Write},
+        rollbacks::LastBeat,
+    },
     telemetry::metrics::Record,
 };
 
@@ -75,7 +81,7 @@ impl Store {
     /// Puts a row right. Whether or not it still needs that is the statement's to judge.
     pub(super) async fn put_right(&self, id: GrantId, lost: &Lost) -> Result<(), StoreError> {
         let is_put_right =
-            self.call(Operation::PutRight, |connection| Box::pin(connection.put_right(id, lost, &self.replica))).await?;
+            self.write(Write::PutRight, |connection| Box::pin(connection.put_right(id, lost, &self.replica))).await?;
         if is_put_right {
             self.notice_rollback();
             self.rollbacks.count(Record::Grant);
@@ -155,12 +161,25 @@ impl Store {
         loop {
             let heard = self.rollbacks.heard().await;
             let unknown = heard.into_iter().filter(|hash| !self.committed.has_ended(hash));
-            let mut looked_up =
-                stream::iter(unknown).map(|hash| async move { (hash, self.session(hash).await) }).buffer_unordered(CONCURRENCY);
+            let mut looked_up = stream::iter(unknown)
+                .map(
+                    |hash| async move { (hash, self.read(Read::Session, |connection| Box::pin(connection.session(hash))).await) },
+                )
+                .buffer_unordered(CONCURRENCY);
+            let mut in_doubt = Vec::new();
             while let Some((hash, session)) = looked_up.next().await {
-                if matches!(session, Ok(None)) {
-                    self.committed.session_ended(hash);
+                match session {
+                    Ok(Reading::Current(None)) => self.committed.session_ended(hash),
+                    Ok(Reading::Current(Some(_))) => {}
+                    Ok(Reading::PerhapsOld(_)) => in_doubt.push(hash),
+                    Err(error) if error.is_refusal() => {}
+                    Err(_) => in_doubt.push(hash),
                 }
+            }
+            self.rollbacks.looked_up(&in_doubt);
+            if !in_doubt.is_empty() {
+                tokio::time::sleep(ROUND_PAUSE).await;
+                self.until_writable().await;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     secret::{Secret, random},
     store::{
         SessionFilter, StoreError,
-        operation::Operation,
+        operation::{Read, Write},
         rows, sealing,
         statements::{DueRevocation, NewRevocation},
     },
@@ -112,7 +112,7 @@ impl Store {
             },
             after: Duration::ZERO,
         };
-        self.call(Operation::EnqueueRevocation, |connection| Box::pin(connection.enqueue_revocation(&revocation, &sealed, None)))
+        self.write(Write::EnqueueRevocation, |connection| Box::pin(connection.enqueue_revocation(&revocation, &sealed, None)))
             .await
     }
 
@@ -125,9 +125,8 @@ impl Store {
         registration: ClientRegistration<'_>,
         lease: Duration,
     ) -> Result<Option<Revocation>, StoreError> {
-        let due = self
-            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(registration, lease)))
-            .await?;
+        let due =
+            self.write(Write::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(registration, lease))).await?;
         let read = |due: DueRevocation| {
             let token = match sealing::open(&self.keys, "refresh_token", due.grant, &due.sealed) {
                 Ok(token) if !due.expired => RevocationToken::Readable(token),
@@ -169,7 +168,7 @@ impl Store {
             subject: Some(&revocation.subject),
             provider_session: revocation.provider_session.as_deref(),
         };
-        self.call(Operation::WouldEndOthers, |connection| Box::pin(connection.has_grant_in_use(filter, shared))).await
+        self.read(Read::WouldEndOthers, |connection| Box::pin(connection.has_grant_in_use(filter, shared))).await?.current()
     }
 
     /// Whether somebody asked for the end of a grant that is gone, and its refresh token was to be revoked for it: that revocation is
@@ -178,7 +177,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn end_was_requested(&self, grant: GrantId) -> Result<bool, StoreError> {
-        self.call(Operation::EndWasRequested, |connection| Box::pin(connection.end_was_requested(grant))).await
+        self.read(Read::EndWasRequested, |connection| Box::pin(connection.end_was_requested(grant))).await?.current()
     }
 
     /// Deletes a revocation that is done, or not to be done.
@@ -186,7 +185,7 @@ impl Store {
     /// # Errors
     /// It may be claimed again.
     pub async fn delete_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        self.call(Operation::DeleteRevocation, |connection| Box::pin(connection.delete_revocation(&revocation.id))).await
+        self.write(Write::DeleteRevocation, |connection| Box::pin(connection.delete_revocation(&revocation.id))).await
     }
 
     /// Makes a revocation due again after `pause`.
@@ -194,7 +193,6 @@ impl Store {
     /// # Errors
     /// It is due again when its lease ends.
     pub async fn postpone_revocation(&self, revocation: &Revocation, pause: Duration) -> Result<(), StoreError> {
-        self.call(Operation::PostponeRevocation, |connection| Box::pin(connection.postpone_revocation(&revocation.id, pause)))
-            .await
+        self.write(Write::PostponeRevocation, |connection| Box::pin(connection.postpone_revocation(&revocation.id, pause))).await
     }
 }

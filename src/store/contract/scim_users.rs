@@ -5,7 +5,10 @@ use crate::{
     client_registration::Registrations,
     clock::Timestamp,
     session::{EndSource, UserName},
-    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError, operation::Operation},
+    store::{
+        ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError,
+        operation::{Read, Write},
+    },
 };
 
 impl Store {
@@ -20,7 +23,7 @@ impl Store {
         filter: &ScimFilter,
         page: (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        self.call(Operation::ScimUsers, |connection| Box::pin(connection.scim_users(issuer, clients, filter, page))).await
+        self.read(Read::ScimUsers, |connection| Box::pin(connection.scim_users(issuer, clients, filter, page))).await?.current()
     }
 
     /// Saves a user who has these names: a new one, or one who is as they were `before`. Whoever is not active is let in by no login from
@@ -34,8 +37,7 @@ impl Store {
         before: Option<&ScimUser>,
         names: &[UserName],
     ) -> Result<ScimSaved, StoreError> {
-        let save =
-            self.call(Operation::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, before, names))).await;
+        let save = self.write(Write::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, before, names))).await;
         let (saved, changed) = save?;
         self.announce_users(&changed);
         Ok(saved)
@@ -46,7 +48,7 @@ impl Store {
     /// # Errors
     /// The user may have been deleted.
     pub async fn delete_scim_user(&self, before: &ScimUser) -> Result<ScimDeleted, StoreError> {
-        let deletion = self.call(Operation::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before))).await;
+        let deletion = self.write(Write::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before))).await;
         let (deleted, changed) = deletion?;
         self.announce_users(&changed);
         Ok(deleted)
@@ -65,7 +67,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn names_of_others(&self, names: &[UserName], id: &str) -> Result<Vec<UserName>, StoreError> {
-        self.call(Operation::ScimNamesOfOthers, |connection| Box::pin(connection.names_of_others(names, id))).await
+        self.read(Read::ScimNamesOfOthers, |connection| Box::pin(connection.names_of_others(names, id))).await?.current()
     }
 
     /// Ends all sessions and personal access tokens of a user of whom the provider has told these names, if a SCIM client has locked one of
@@ -86,7 +88,7 @@ impl Store {
         // Twice, because a token may be made of a session that has not ended yet.
         for registration in registrations.iter().chain(registrations.iter()) {
             let filter = SessionFilter { registration, subject: Some(subject), provider_session: None };
-            for hash in self.find_sessions(filter).await? {
+            for hash in self.find_sessions(filter).await?.current()? {
                 let Some(ended) = self.end_session(hash).await? else { continue };
                 self.metrics.logout();
                 tracing::info!(session = hash.short(), by = EndSource::Scim.as_str(), "logged out");

@@ -5,11 +5,12 @@ use tokio_util::sync::CancellationToken;
 use super::Store;
 use crate::{
     clock::{Stopwatch, Timestamp},
+    reading::Reading,
     session::{Session, SessionHash},
     store::{
         Change, EndedSession, HandOver, HandedOver, LoginSaved, LoginTarget, NewGrant, ReplacedSession, SessionFilter, Sharing,
         StoreError,
-        operation::Operation,
+        operation::{Read, Write},
         rows,
         sealing::{self, SealedTokens},
         statements::{Login, TokenFate},
@@ -50,7 +51,7 @@ impl Store {
         let sealed = SealedTokens::seal(&self.keys, grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
         let login = Login { grant, identity: &identity, sealed: &sealed, sharing, keys: &self.keys, at };
-        let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login, target, left))).await?;
+        let saved = self.write(Write::SaveLogin, |connection| Box::pin(connection.save_login(login, target, left))).await?;
         let Some((saved, taken_over)) = saved else { return Ok(None) };
         self.ended_by_another(&saved.replaced);
         match target {
@@ -75,7 +76,7 @@ impl Store {
         let identity = rows::identity_to_text(&grant.identity)?;
         let sharing = Sharing::Shared { since_code };
         let login = Login { grant, identity: &identity, sealed: &sealed, sharing, keys: &self.keys, at };
-        let moved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.pass_login_on(login, since_code))).await?;
+        let moved = self.write(Write::SaveLogin, |connection| Box::pin(connection.pass_login_on(login, since_code))).await?;
         let is_passed_on = !moved.is_empty();
         moved.into_iter().for_each(|hash| self.announce(Change::Session(hash)));
         Ok(is_passed_on)
@@ -100,7 +101,7 @@ impl Store {
         new: &HandedOver,
         left: Option<&CancellationToken>,
     ) -> Result<Option<HandOver>, StoreError> {
-        let done = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new, left))).await?;
+        let done = self.write(Write::HandOver, |connection| Box::pin(connection.hand_over(from, new, left))).await?;
         if let Some(done) = &done {
             self.ended_by_another(&done.replaced);
         }
@@ -114,12 +115,30 @@ impl Store {
         }
     }
 
-    /// Reads a session.
+    /// Reads a session, even if the row is old, as one of a standby may be.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    /// Those of [`Store::look_up_session`].
     pub async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
-        self.call(Operation::Session, |connection| Box::pin(connection.session(hash))).await
+        Ok(self.look_up_session(hash).await?.map(Reading::even_if_old))
+    }
+
+    /// Reads a session. One that has ended, as far as this replica has heard, is none, though a standby may have it still.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`]; [`StoreError::Standby`] also where it has been heard that the session has
+    /// ended or changed, and not which.
+    pub async fn look_up_session(&self, hash: SessionHash) -> Result<Option<Reading<Session>>, StoreError> {
+        let read = self.read(Read::Session, |connection| Box::pin(connection.session(hash))).await?;
+        if !read.is_current() {
+            if self.committed.has_ended(&hash) {
+                return Ok(None);
+            }
+            if self.rollbacks.is_in_doubt(&hash) {
+                return Err(StoreError::Standby);
+            }
+        }
+        read.found()
     }
 
     /// Reads the session that replaced this one when its user logged in again in the same browser.
@@ -127,15 +146,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn successor(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
-        self.call(Operation::Successor, |connection| Box::pin(connection.successor(hash))).await
+        self.read(Read::Successor, |connection| Box::pin(connection.successor(hash))).await?.found_even_if_old()
     }
 
     /// Finds the sessions of a user, or of a session at the provider.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn find_sessions(&self, filter: SessionFilter<'_>) -> Result<Vec<SessionHash>, StoreError> {
-        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions(filter))).await
+    pub async fn find_sessions(&self, filter: SessionFilter<'_>) -> Result<Reading<Vec<SessionHash>>, StoreError> {
+        self.read(Read::FindSessions, |connection| Box::pin(connection.find_sessions(filter))).await
     }
 
     /// Writes when sessions were last seen. A time that is stored never goes backwards.
@@ -143,7 +162,7 @@ impl Store {
     /// # Errors
     /// Some may have been written; writing them again is safe.
     pub async fn touch_sessions(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
-        self.call(Operation::TouchSessions, |connection| Box::pin(connection.touch_sessions(seen))).await
+        self.write(Write::TouchSessions, |connection| Box::pin(connection.touch_sessions(seen))).await
     }
 
     /// Ends a session and the others of its login, and with the last session of a grant the grant.
@@ -163,7 +182,7 @@ impl Store {
     }
 
     async fn end(&self, hash: SessionHash, fate: TokenFate) -> Result<Option<EndedSession>, StoreError> {
-        let ended = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash, fate))).await?;
+        let ended = self.write(Write::EndSession, |connection| Box::pin(connection.end_session(hash, fate))).await?;
         let Some(ended) = ended else { return Ok(None) };
         self.committed.session_ended(hash);
         self.announce(Change::Session(hash));
@@ -181,7 +200,8 @@ impl Store {
             grant: ended.grant,
             issuer: ended.issuer,
             client_id: ended.client_id,
-            identity: rows::identity_from(&ended.identity)?,
+            // It has ended, whoever's it was.
+            identity: rows::identity_from(&ended.identity).unwrap_or_default(),
             id_token: ended.id_token.and_then(open),
             others: ended.others,
         }))

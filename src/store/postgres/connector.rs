@@ -7,7 +7,11 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use sqlx::{ConnectOptions, Executor, PgConnection, Row, error::DatabaseError, postgres::PgConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection as _, Executor, PgConnection, Row,
+    error::DatabaseError,
+    postgres::{PgConnectOptions, PgRow},
+};
 use tokio::time::{sleep, timeout};
 
 use super::url::{PostgresUrl, Target};
@@ -33,12 +37,33 @@ pub(super) struct Line {
     /// Whether it leads to one server process for as long as it is open. A pooler in transaction mode gives each transaction another
     /// one, so that neither a named statement nor anything else of the session's may be relied upon.
     pub(super) is_direct: bool,
-    /// Whether the server takes writes.
+    /// Whether the server takes writes, as it said when it was asked last. Behind a pooler there may be another one by now.
     pub(super) is_writable: bool,
     /// Whether the URL wants another server, none of which accepted a connection. Such a connection is not kept.
     pub(super) is_makeshift: bool,
     /// The host, by its number.
     host: usize,
+}
+
+impl Line {
+    /// Asks whether the connection still works, and of a server that took no writes whether it still takes none.
+    ///
+    /// # Errors
+    /// It does not work any more.
+    pub(super) async fn still_works(&mut self) -> Result<(), sqlx::Error> {
+        if self.is_writable {
+            return self.connection.ping().await;
+        }
+        let row =
+            self.connection.fetch_one(sqlx::raw_sql("SELECT current_setting('transaction_read_only') AS read_only")).await?;
+        self.is_writable = takes_writes(&row)?;
+        Ok(())
+    }
+}
+
+/// What a server says of itself.
+fn takes_writes(row: &PgRow) -> Result<bool, sqlx::Error> {
+    Ok(row.try_get::<&str, _>("read_only")? != "on")
 }
 
 /// How long connecting to one of several hosts may take if the URL does not say, and after how long without an answer the next one is tried beside it.
@@ -146,7 +171,7 @@ impl Connector {
                 "connections to Postgres may be pooled on their way; each call is one transaction, without named statements"
             );
         }
-        let is_writable = row.try_get::<&str, _>("read_only")? != "on";
+        let is_writable = takes_writes(&row)?;
         Ok(Line { connection, is_direct, is_writable, is_makeshift: false, host })
     }
 }

@@ -21,7 +21,7 @@ use super::connector::{Connector, Line};
 use crate::{
     backoff::back_off,
     lock::{Mutex, MutexGuard},
-    store::StoreError,
+    store::{StoreError, origin::Origin},
 };
 
 /// How long a call queues for a permit, and how long it may take then to find an idle connection that works, or to open one. The
@@ -101,6 +101,15 @@ impl PooledPostgres<'_> {
         self.line.is_direct
     }
 
+    /// Which server answers, as far as is known.
+    pub(in crate::store) fn origin(&self) -> Origin {
+        match &self.line {
+            Line { is_writable: false, .. } => Origin::Standby,
+            Line { is_direct: false, .. } => Origin::Pooler,
+            Line { .. } => Origin::Primary,
+        }
+    }
+
     /// Gives the connection back after a call, or closes it if the result leaves it of no further use.
     pub(in crate::store) fn finish<T>(self, result: &Result<T, StoreError>) {
         let Self { line, opened_at, pool, permit } = self;
@@ -141,11 +150,11 @@ impl Pool {
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
     async fn idle_or_new(&self, trust: Trust) -> Result<(Line, Instant), sqlx::Error> {
         while let Some(IdleConnection { mut line, opened_at, idle_since }) = self.take_idle() {
-            if trust == Trust::Recent && idle_since.elapsed() < RECENT {
+            if trust == Trust::Recent && idle_since.elapsed() < RECENT && line.is_writable {
                 return Ok((line, opened_at));
             }
             // The server may have closed it, or be gone: a statement that must not be repeated should not be what finds out.
-            match timeout(PING_TIMEOUT, line.connection.ping()).await {
+            match timeout(PING_TIMEOUT, line.still_works()).await {
                 Ok(Ok(())) => return Ok((line, opened_at)),
                 Ok(Err(_closed)) => {}
                 // The others may hang as well, and this call has no time for more of them.

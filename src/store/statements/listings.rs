@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
-    grant::{EndReason, Ended, GrantId, Rotation},
+    grant::{Ended, GrantId},
     seal::KeyRing,
     session::{Opener, SessionHash},
     store::{
@@ -232,10 +232,7 @@ fn listed(row: &Row) -> Result<ListedSession, StoreError> {
     let id = rows::grant_from(row.get("grant_id")?)?;
     let (code, reason) = (row.get("ended_code")?, row.get::<Option<&str>>("ended_reason")?);
     let attempt = row.get::<Option<Vec<u8>>>("attempt")?.map(|bytes| rows::attempt_from(&bytes)).transpose()?;
-    let ended = reason
-        .map(|text| EndReason::parse(text).ok_or(StoreError::Malformed("end reason")))
-        .transpose()?
-        .map(|reason| Ended { reason: reason.with_attempt(id, attempt), code });
+    let ended = reason.map(|text| Ended { reason: rows::end_reason_from(text).with_attempt(id, attempt), code });
     let is_unknown = attempt.is_some() && row.get("lapsed")?;
     Ok(ListedSession {
         session: rows::session_from(row)?,
@@ -243,11 +240,12 @@ fn listed(row: &Row) -> Result<ListedSession, StoreError> {
             id,
             issuer: row.get("issuer")?,
             client_id: row.get("client_id")?,
-            identity: rows::identity_from(row.get("identity")?)?,
+            // A row that cannot be read hides no other.
+            identity: rows::identity_from(row.get("identity")?).unwrap_or_default(),
             expires_at: Timestamp(row.get("expires_at")?),
             renewed_at: Timestamp(row.get("renewed_at")?),
             generation: row.get("generation")?,
-            rotation: Rotation::parse(row.get("rotation")?).ok_or(StoreError::Malformed("rotation class"))?,
+            rotation: rows::rotation_from(row.get("rotation")?),
             has_refresh_token: row.get::<i32>("has_refresh_token")? != 0,
             refresh_key: row.get::<Option<Vec<u8>>>("refresh_token_head")?.as_deref().and_then(KeyRing::key_of),
             refresh_until: row.get::<Option<i64>>("refresh_until")?.map(Timestamp),

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 19] = [
+pub(super) const VOCABULARY: [&str; 20] = [
     "identity",
     "address",
     "seal",
@@ -19,6 +19,7 @@ pub(super) const VOCABULARY: [&str; 19] = [
     "lock",
     "pattern",
     "protobuf",
+    "reading",
     "send_buffer",
     "to_its_end",
 ];

@@ -20,7 +20,7 @@ contract! {
         keep(&store, &grant, session_of(grant.id), None).await;
         login(&store).await;
         let filter = |subject, provider_session| SessionFilter { registration: REGISTRATION, subject, provider_session };
-        let found = async |filter| store.find_sessions(filter).await.unwrap().len();
+        let found = async |filter| store.find_sessions(filter).await.unwrap().current().unwrap().len();
         let other = ClientRegistration { issuer: "https://other", ..REGISTRATION };
         assert_eq!(found(filter(Some("s"), None)).await, 2);
         assert_eq!(found(filter(None, Some("sid-1"))).await, 1);
@@ -35,7 +35,7 @@ contract! {
         login(&store).await;
         let found = async |issuer, key| {
             let registration = ClientRegistration { issuer, ..REGISTRATION };
-            store.find_sessions_of_key(registration, &key).await.unwrap()
+            store.find_sessions_of_key(registration, &key).await.unwrap().current().unwrap()
         };
         let (address, subject) = (UserKey::email("o\"neil@example.COM"), UserKey::Subject("s".into()));
         assert_eq!(found("https://idp", address.clone()).await, [session.hash]);
@@ -54,10 +54,10 @@ contract! {
         store.end_users(&names[..1], Timestamp(10)).await.unwrap();
         store.end_users(&names[1..], Timestamp(30)).await.unwrap();
         assert_eq!(store.user_ended_at(&names).await.unwrap(), Some(Timestamp(30)), "later ends win");
-        assert_eq!(store.ended_users().await.unwrap(), [(names[0], Timestamp(20)), (names[1], Timestamp(30))].into());
+        assert_eq!(store.ended_users().await.unwrap().current().unwrap(), [(names[0], Timestamp(20)), (names[1], Timestamp(30))].into());
         let later = Timestamp(30).plus(END_RETENTION);
         store.sweep(&Expired { now: later, ..NOTHING }).await.unwrap();
-        assert!(store.ended_users().await.unwrap().is_empty());
+        assert!(store.ended_users().await.unwrap().current().unwrap().is_empty());
     }
     a_user_is_found_by_a_name_in_either_case_whatever_the_collation(store) {
         for name in ["IVAN", "iris", "Ilya\\Ivanov", "JÖRG"] {
@@ -66,7 +66,7 @@ contract! {
             let session = session_of(grant.id);
             keep(&store, &grant, session.clone(), None).await;
             for told in [name.to_owned(), name.to_uppercase(), name.to_lowercase()] {
-                let found = store.find_sessions_of_key(REGISTRATION, &UserKey::username(&told)).await.unwrap();
+                let found = store.find_sessions_of_key(REGISTRATION, &UserKey::username(&told)).await.unwrap().current().unwrap();
                 assert_eq!(found, [session.hash], "{name} is told of as {told}");
             }
         }

@@ -57,7 +57,7 @@ async fn logins_and_sessions(store: &Store) {
         [(Some("user-9000"), None), (None, Some("sid-9000")), (Some("user-9000"), Some("sid-18000"))]
     {
         let filter = SessionFilter { registration: REGISTRATION, subject, provider_session };
-        assert!(!store.find_sessions(filter).await.unwrap().is_empty(), "{filter:?}");
+        assert!(!store.find_sessions(filter).await.unwrap().current().unwrap().is_empty(), "{filter:?}");
         store.remember_logout(filter, AT).await.unwrap();
         store.was_logged_out_since(filter, AT).await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn logins_and_sessions(store: &Store) {
     );
     let (name, address) = (UserKey::username("NAME-9001"), UserKey::email("user-9002@example.com"));
     for key in [UserKey::Subject("user-9000".into()), name, address] {
-        assert!(!store.find_sessions_of_key(REGISTRATION, &key).await.unwrap().is_empty(), "{key:?}");
+        assert!(!store.find_sessions_of_key(REGISTRATION, &key).await.unwrap().current().unwrap().is_empty(), "{key:?}");
     }
     let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
     for prefix in [hash.chars().take(12).collect(), hash, id] {
