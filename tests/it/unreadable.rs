@@ -179,7 +179,7 @@ async fn an_answer_may_have_hundreds_of_lines_and_128_kib_in_every_version() {
     })
     .await;
     let new = app(|stream| async move {
-        let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+        let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
             let (lines, value) = wanted(request.uri().path());
             let answer = (0..lines).fold(http::Response::builder(), |answer, _| answer.header("x-line", &value));
             Ok::<_, std::convert::Infallible>(answer.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap())
