@@ -13,7 +13,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use openidconnect::IssuerUrl;
 
-use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT, document::Document};
+use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT, document::Document, http::MetadataDoubt};
 use crate::{backoff::back_off, clock::Timestamp, telemetry::logs::causes};
 
 use decisions::decisions;
@@ -25,16 +25,17 @@ const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Durat
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 /// The shortest time between two reads of metadata once they are known.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+const READ_AGAIN: &str = "the provider's metadata and keys are read again";
 
 impl Provider {
     /// Discovers the provider, retries while that fails, and reads the metadata again once an hour. Never returns.
     pub async fn run_discovery(&self) {
-        let mut failures = 0_u32;
+        let (mut failures, mut told) = (0_u32, Vec::new());
         loop {
             let discovered = self.discover_with_keys().await;
             self.asked.store(true, Ordering::Release);
             let Err(error) = discovered else {
-                self.wait_for_next_discovery().await;
+                self.wait_for_next_discovery(&mut told).await;
                 failures = 0;
                 continue;
             };
@@ -59,24 +60,30 @@ impl Provider {
 
     /// Notes that what the provider does no longer agrees with its metadata: they are read again, but not more than once a minute.
     pub fn doubt_metadata(&self) {
-        self.http.doubt_metadata();
+        self.http.doubt_metadata(MetadataDoubt::Disagreement);
     }
 
-    /// Waits until the metadata are due to be read again: after an hour, or once they are doubted and a minute old.
-    async fn wait_for_next_discovery(&self) {
+    /// Waits until the metadata are due to be read again: after an hour, or once they are doubted and a minute old. The reasons that are
+    /// `told` to administrators are not told again before an hour has passed without a doubt: what stays wrong is doubted each minute.
+    async fn wait_for_next_discovery(&self, told: &mut Vec<MetadataDoubt>) {
         let doubted = async {
-            self.http.metadata_doubted().await;
+            let doubt = self.http.metadata_doubted().await;
             // A doubt within the minute waits for its end, by this machine's clock.
             while let Some(rest) = self.current_pause().await {
                 let _another_doubt = tokio::time::timeout(rest, self.http.metadata_doubted()).await;
             }
+            doubt
         };
         tokio::select! {
-            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
-            () = doubted => tracing::info!(
-                oidc.issuer = self.issuer(),
-                "the provider's metadata and keys are read again: they are old, or what it does does not agree with them"
-            ),
+            () = tokio::time::sleep(REFRESH_INTERVAL) => told.clear(),
+            doubt = doubted => {
+                if told.contains(&doubt) {
+                    tracing::debug!(oidc.issuer = self.issuer(), reason = doubt.reason(), "{READ_AGAIN}");
+                } else {
+                    tracing::info!(oidc.issuer = self.issuer(), reason = doubt.reason(), "{READ_AGAIN}");
+                    told.push(doubt);
+                }
+            }
         }
     }
 

@@ -54,10 +54,34 @@ impl From<Duration> for Deadlines {
 #[derive(Debug)]
 pub(super) struct HttpClient {
     client: Client<ConnectTimeout<HttpsConnector<ProxyConnector>>, Full<Bytes>>,
-    /// What the provider does no longer agrees with its metadata.
+    /// Why its metadata may have changed, if something has shown that since they were last doubted.
+    metadata_doubt: Mutex<Option<MetadataDoubt>>,
+    /// Something has.
     metadata_doubted: Notify,
     /// The address at which an endpoint was not found.
     missing_endpoint: Mutex<Option<Uri>>,
+}
+
+/// Why metadata and keys are read again before their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MetadataDoubt {
+    /// An endpoint was not found, or nothing listens at its address.
+    Endpoint,
+    /// What the provider sends or refuses does not agree with them.
+    Disagreement,
+    /// The keys are old.
+    OldKeys,
+}
+
+impl MetadataDoubt {
+    /// What the log says of it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Endpoint => "an endpoint is not at its address",
+            Self::Disagreement => "what the provider sends or refuses does not agree with its metadata",
+            Self::OldKeys => "its keys are old",
+        }
+    }
 }
 
 /// A response. That of an error status has an empty body where the body did not come whole, or cannot be read.
@@ -124,7 +148,8 @@ impl HttpClient {
         let connector = with_tls(tls, ProxyConnector::new(proxy, direct, to_proxy));
         let connector = ConnectTimeout::new(connector, CONNECT_TIMEOUT);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client, metadata_doubted: Notify::new(), missing_endpoint: Mutex::default() }
+        let (metadata_doubt, metadata_doubted) = (Mutex::default(), Notify::new());
+        Self { client, metadata_doubt, metadata_doubted, missing_endpoint: Mutex::default() }
     }
 
     /// Calls an endpoint whose address is from the metadata, and notes whether there is one.
@@ -139,26 +164,32 @@ impl HttpClient {
             // No redirect is followed, so whatever has moved by one is not there.
             Ok(response) if matches!(response.status.as_u16(), 404 | 405 | 410) || response.status.is_redirection() => {
                 *self.missing_endpoint() = Some(address);
-                self.doubt_metadata();
+                self.doubt_metadata(MetadataDoubt::Endpoint);
             }
             // Only a success of the same endpoint shows that it is not missing.
             Ok(response) if response.status.is_success() => drop(self.missing_endpoint().take_if(|missing| *missing == address)),
-            Err(FetchError::NotSent(_)) => self.doubt_metadata(),
+            Err(FetchError::NotSent(_)) => self.doubt_metadata(MetadataDoubt::Endpoint),
             Ok(_)
             | Err(FetchError::Untrusted(_) | FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {}
         }
         response
     }
 
-    /// Notes that the metadata may have changed: an endpoint was not found, or nothing listens at its address, or what the provider sends
-    /// is not as they say.
-    pub(super) fn doubt_metadata(&self) {
+    /// Notes that the metadata may have changed. The first reason is kept until somebody waits for one.
+    pub(super) fn doubt_metadata(&self, doubt: MetadataDoubt) {
+        self.metadata_doubt.lock().get_or_insert(doubt);
         self.metadata_doubted.notify_one();
     }
 
-    /// Waits until they may have changed.
-    pub(super) async fn metadata_doubted(&self) {
-        self.metadata_doubted.notified().await;
+    /// Waits until they may have changed, and says why.
+    pub(super) async fn metadata_doubted(&self) -> MetadataDoubt {
+        loop {
+            self.metadata_doubted.notified().await;
+            let doubt = self.metadata_doubt.lock().take();
+            if let Some(doubt) = doubt {
+                return doubt;
+            }
+        }
     }
 
     /// Whether an endpoint was not found and has not succeeded since.

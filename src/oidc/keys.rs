@@ -6,6 +6,7 @@ use super::{
     Provider, ProviderError,
     discovery::ProviderMetadata,
     document::Document,
+    http::MetadataDoubt,
     id_token::was_issued_before,
     issuer::is_key_of,
     key_cache::{FetchNumber, Fetched, KeyPurpose, WhileLimited},
@@ -52,7 +53,7 @@ impl Provider {
         let (begun, known) = (self.keys.last_begun(), self.keys.fetched());
         if known.at.is_some_and(|at| !self.clock.now().is_within(KEYS_ARE_FRESH_FOR, at)) {
             // Nobody waits for it: while the provider is away, its keys are the best that is known.
-            self.doubt_metadata();
+            self.http.doubt_metadata(MetadataDoubt::OldKeys);
         }
         match self.verify_signature_with(token, algorithms, &known.keys, purpose) {
             Err(error) if error.may_need_newer_keys() => {}
