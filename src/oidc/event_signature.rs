@@ -86,7 +86,7 @@ impl Provider {
                 signed.map_err(VerifyError::from)?;
             }
             Signer::EventIssuer(issuer) => {
-                issuer.verify_signature(&Secret::new(token)).await.map_err(|error| match error {
+                issuer.verify_signature(token, KeyPurpose::Logout).await.map_err(|error| match error {
                     AccessTokenError::Refused(error) => EventError::Refused(error),
                     AccessTokenError::Unavailable(why) => EventError::Unavailable(why),
                 })?;

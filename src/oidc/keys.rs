@@ -1,15 +1,14 @@
-//! The provider's keys: verifies signatures with them, and fetches them again for a token that none of them verifies.
+//! The provider's keys: how they verify signatures, and where they are fetched.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Provider, ProviderError,
     discovery::ProviderMetadata,
     document::Document,
     http::MetadataDoubt,
-    id_token::was_issued_before,
     issuer::is_key_of,
-    key_cache::{FetchNumber, Fetched, KeyPurpose, WhileLimited},
+    key_cache::{Fetched, KeyPurpose},
 };
 use crate::{
     clock::Timestamp,
@@ -29,20 +28,8 @@ pub struct PublishedKey {
     pub certificate: Option<Vec<u8>>,
 }
 
-/// Keys that are newer than a token, or why there are none.
-pub(super) enum NewerKeys {
-    /// They were asked for after the token had come.
-    Fetched(Arc<KeySet>),
-    /// Others were asked for a moment ago.
-    Limited,
-}
-
-/// Keys that are older than this are asked for again when a token is judged by them that its issuer may have taken back its key of.
-const KEYS_ARE_FRESH_FOR: Duration = Duration::from_secs(3600);
-
 impl Provider {
-    /// Verifies a token's signature by the cached keys, or else by newer ones, and returns its claims and its algorithm. A token that newer
-    /// keys might verify is refused by keys that were asked for after it had come, and by no others.
+    /// Verifies a token's signature by the cached keys, or else by newer ones (`KeyCache::verify`), and returns its claims and its algorithm.
     pub(super) async fn verify_signature(
         &self,
         metadata: &ProviderMetadata,
@@ -50,25 +37,11 @@ impl Provider {
         algorithms: &[Algorithm],
         purpose: KeyPurpose,
     ) -> Result<Result<(JsonObject, Algorithm), JoseError>, ProviderError> {
-        let (begun, known) = (self.keys.last_begun(), self.keys.fetched());
-        if known.at.is_some_and(|at| !self.clock.now().is_within(KEYS_ARE_FRESH_FOR, at)) {
-            // Nobody waits for it: while the provider is away, its keys are the best that is known.
+        if self.keys.begin_refresh() {
             self.http.doubt_metadata(MetadataDoubt::OldKeys);
         }
-        match self.verify_signature_with(token, algorithms, &known.keys, purpose) {
-            Err(error) if error.may_need_newer_keys() => {}
-            judged => return Ok(judged),
-        }
-        if let NewerKeys::Fetched(newer) = self.newer_keys(metadata, begun, purpose).await? {
-            return Ok(self.verify_signature_with(token, algorithms, &newer, purpose));
-        }
-        let known = self.keys.fetched();
-        match self.verify_signature_with(token, algorithms, &known.keys, purpose) {
-            Err(error) if purpose.while_limited().puts_off(&error) && !was_issued_before(token, known.at) => {
-                Err(ProviderError::Keys(format!("they were asked for a moment ago, and by those {error}")))
-            }
-            judged => Ok(judged),
-        }
+        let verify = |keys: &KeySet| self.verify_signature_with(token, algorithms, keys, purpose);
+        self.keys.verify(token, purpose, verify, self.request_keys(metadata)).await.map_err(ProviderError::Keys)
     }
 
     /// Verifies a token's signature by these keys alone, without a call.
@@ -91,42 +64,6 @@ impl Provider {
         })
     }
 
-    /// Keys that are asked for after `begun`: those that another task has just fetched, or else by a fetch. The rate limit counts from a
-    /// fetch's end, so that whoever has waited for one that failed does not begin the next, and from its begin, if it is cancelled.
-    pub(super) async fn newer_keys(
-        &self,
-        metadata: &ProviderMetadata,
-        begun: FetchNumber,
-        purpose: KeyPurpose,
-    ) -> Result<NewerKeys, ProviderError> {
-        let (limit, interval) = (self.keys.fetch_limit(purpose), purpose.min_fetch_interval());
-        let failures = limit.failures();
-        let mut last = limit.last.lock().await;
-        let by_another = || self.keys.begun_after(begun).map(NewerKeys::Fetched);
-        if let Some(newer) = by_another() {
-            return Ok(newer);
-        }
-        if limit.failures() != failures {
-            return Err(ProviderError::Keys("another task has just asked for them in vain".to_owned()));
-        }
-        let now = self.clock.now();
-        if let Some(at) = last.filter(|at| now.is_within(interval, *at)) {
-            match purpose.while_limited() {
-                WhileLimited::Waits => tokio::time::sleep(interval.saturating_sub(now.since(at))).await,
-                WhileLimited::IsPutOff | WhileLimited::IsPutOffUnlessForged | WhileLimited::IsRefused => {
-                    return Ok(NewerKeys::Limited);
-                }
-            }
-            if let Some(newer) = by_another() {
-                return Ok(newer);
-            }
-        }
-        *last = Some(self.clock.now());
-        let fetched = self.fetch_keys(metadata).await.inspect_err(|_error| limit.record_failure());
-        *last = Some(self.clock.now());
-        fetched.map(NewerKeys::Fetched)
-    }
-
     /// The keys that verify its signatures, and when this replica fetched them; `None`: never yet.
     pub fn published_keys(&self) -> (Vec<PublishedKey>, Option<Timestamp>) {
         let Fetched { keys, at: fetched_at, .. } = self.keys.fetched();
@@ -138,17 +75,18 @@ impl Provider {
         (told.collect(), fetched_at)
     }
 
-    /// Fetches the keys. Their address was checked when the metadata were read.
+    /// Fetches the keys.
     pub(super) async fn fetch_keys(&self, metadata: &ProviderMetadata) -> Result<Arc<KeySet>, ProviderError> {
-        let begun = self.keys.begin();
-        let document =
-            self.fetch_document(&metadata.jwks_uri, Document::Keys).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
-        let set = KeySet::parse(&document).map_err(|error| ProviderError::Keys(error.to_string()))?;
+        self.keys.keep(self.request_keys(metadata)).await.map_err(ProviderError::Keys)
+    }
+
+    /// The keys as they are published now. Their address was checked when the metadata were read.
+    pub(super) async fn request_keys(&self, metadata: &ProviderMetadata) -> Result<KeySet, String> {
+        let document = self.fetch_document(&metadata.jwks_uri, Document::Keys).await.map_err(|error| causes(&error))?;
+        let set = KeySet::parse(&document).map_err(|error| error.to_string())?;
         if set.is_empty() {
             tracing::warn!(oidc.issuer = self.issuer(), "provider key set has no key that can verify a signature");
         }
-        let set = Arc::new(set);
-        self.keys.replace(Arc::clone(&set), begun, self.clock.now());
         Ok(set)
     }
 }

@@ -44,7 +44,7 @@ impl Provider {
         if metadata.end_session_endpoint.is_none() {
             return;
         }
-        let begun = self.keys.last_begun();
-        let _in_time = tokio::time::timeout(KEY_FETCH_TIMEOUT, self.newer_keys(&metadata, begun, KeyPurpose::LogoutHint)).await;
+        let newer = self.keys.newer(self.keys.last_begun(), KeyPurpose::LogoutHint, self.request_keys(&metadata));
+        let _in_time = tokio::time::timeout(KEY_FETCH_TIMEOUT, newer).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Issuers of tokens at which nobody logs in: a Kubernetes cluster for its service accounts, a CI system for its jobs. Their tokens are
 //! JWTs, which the issuer's keys verify (RFC 7519, OpenID Connect Discovery 1.0).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -13,13 +13,13 @@ use super::{
     access_token::{check_claims, check_type, use_of},
     document::Document,
     http::HttpClient,
-    id_token::{time, was_issued_before},
+    id_token::time,
+    key_cache::{KeyCache, KeyPurpose},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     identity::Identity,
-    jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, UnknownKeyIds, VerificationOptions},
-    lock::Mutex,
+    jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, VerificationOptions},
     secret::Secret,
     telemetry::logs::causes,
 };
@@ -76,28 +76,14 @@ pub struct TokenIssuer {
     settings: TokenIssuerSettings,
     http: HttpClient,
     clock: Clock,
-    keys: Mutex<Keys>,
-    /// When keys were last asked for. Locked meanwhile, so that others wait for them.
-    asked_at: tokio::sync::Mutex<Option<Timestamp>>,
+    keys: KeyCache,
 }
-
-/// The issuer's keys, as they were at one time.
-#[derive(Clone, Debug, Default)]
-struct Keys {
-    set: Arc<KeySet>,
-    fetched_at: Option<Timestamp>,
-}
-
-/// The shortest time between two fetches of keys: anybody can cause one.
-const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
-/// Keys that are older than this are asked for again, because one may have been withdrawn.
-const KEYS_ARE_FRESH_FOR: Duration = Duration::from_secs(3600);
 
 impl TokenIssuer {
     /// An issuer that is not called before it is needed.
     pub fn new(settings: TokenIssuerSettings, tls: rustls::ClientConfig, clock: Clock) -> Self {
         let http = HttpClient::new(tls, settings.proxy.clone());
-        Self { settings, http, clock, keys: Mutex::default(), asked_at: Default::default() }
+        Self { settings, http, keys: KeyCache::new(clock.clone()), clock }
     }
 
     /// The name by which routes take its tokens.
@@ -120,7 +106,7 @@ impl TokenIssuer {
         if !self.has_issued(parsed.unverified()) {
             return Err(AccessTokenError::because("its iss is another issuer"));
         }
-        let claims = self.verify_signature(token).await?;
+        let claims = self.verify_signature(token.expose(), KeyPurpose::AccessToken).await?;
         check_claims(&claims, self.clock.now())?;
         let Some(expires_at) = time(&claims, "exp") else {
             return Err(AccessTokenError::because("it has no exp that is a time"));
@@ -151,55 +137,29 @@ impl TokenIssuer {
         &self.settings.issuer
     }
 
-    /// Verifies the signature by the keys at hand, or else by newer ones.
-    pub(super) async fn verify_signature(self: &Arc<Self>, token: &Secret) -> Result<JsonObject, AccessTokenError> {
-        let Keys { set: keys, fetched_at } = self.keys();
-        if fetched_at.is_some_and(|at| !self.clock.now().is_within(KEYS_ARE_FRESH_FOR, at)) {
-            // Nobody waits for it: while the issuer is away, its keys are the best that is known.
-            let (this, keys) = (Arc::clone(self), Arc::clone(&keys));
-            tokio::spawn(async move { this.newer_keys(&keys).await.map(drop) });
+    /// Verifies the signature by the keys at hand, or else by newer ones (`KeyCache::verify`).
+    pub(super) async fn verify_signature(
+        self: &Arc<Self>,
+        token: &str,
+        purpose: KeyPurpose,
+    ) -> Result<JsonObject, AccessTokenError> {
+        if self.keys.begin_refresh() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move { this.keys.keep(this.request_keys()).await.map(drop) });
         }
-        match verify_with(token, &keys) {
-            Err(error) if error.may_need_newer_keys() => {
-                let newer = self.newer_keys(&keys).await.map_err(AccessTokenError::Unavailable)?;
-                if Arc::ptr_eq(&newer, &keys) && !error.is_by_no_named_key() && !was_issued_before(token.expose(), fetched_at) {
-                    // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
-                    let why = format!("keys were asked for a moment ago, and by those {error}");
-                    return Err(AccessTokenError::Unavailable(why));
-                }
-                Ok(verify_with(token, &newer).map_err(VerifyError::from)?)
-            }
-            judged => Ok(judged.map_err(VerifyError::from)?),
-        }
+        let verified = self.keys.verify(token, purpose, |keys| verify_with(token, keys, purpose), self.request_keys()).await;
+        let why = |error| format!("the keys of its issuer could not be fetched: {error}");
+        Ok(verified.map_err(|error| AccessTokenError::Unavailable(why(error)))?.map_err(VerifyError::from)?)
     }
 
-    fn keys(&self) -> Keys {
-        self.keys.lock().clone()
-    }
-
-    /// Keys newer than `seen`, unless they were asked for a moment ago. Whoever has waited for a fetch that failed does not begin
-    /// another.
-    async fn newer_keys(&self, seen: &Arc<KeySet>) -> Result<Arc<KeySet>, String> {
-        let mut asked_at = self.asked_at.lock().await;
-        let (Keys { set: newest, fetched_at }, now) = (self.keys(), self.clock.now());
-        if !Arc::ptr_eq(&newest, seen) {
-            return Ok(newest);
-        }
-        if asked_at.is_some_and(|at| now.is_within(MIN_FETCH_INTERVAL, at)) {
-            return if fetched_at.is_some() { Ok(newest) } else { Err("keys were asked for a moment ago".to_owned()) };
-        }
-        *asked_at = Some(now);
-        let fetched = self.fetch_keys().await;
-        *asked_at = Some(self.clock.now());
-        let set = Arc::new(fetched.inspect_err(|error| {
+    /// The keys as they are published now. Why there are none is logged.
+    async fn request_keys(&self) -> Result<KeySet, String> {
+        self.published_keys().await.inspect_err(|error| {
             tracing::warn!(oidc.issuer = self.settings.issuer, error, "the keys of an issuer of tokens cannot be fetched");
-        })?);
-        let keys = Keys { set: Arc::clone(&set), fetched_at: Some(self.clock.now()) };
-        *self.keys.lock() = keys;
-        Ok(set)
+        })
     }
 
-    async fn fetch_keys(&self) -> Result<KeySet, String> {
+    async fn published_keys(&self) -> Result<KeySet, String> {
         let address = match &self.settings.jwks_url {
             Some(address) => address.to_string(),
             None => self.discovered_jwks_url().await?,
@@ -254,15 +214,15 @@ fn ssf_configuration(issuer: &str) -> Option<String> {
     Some(address.into())
 }
 
-fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
+fn verify_with(token: &str, keys: &KeySet, purpose: KeyPurpose) -> Result<JsonObject, JoseError> {
     let options = VerificationOptions {
         algorithms: &Algorithm::ASYMMETRIC,
         keys,
         key_issuer: None,
-        unknown_key_ids: UnknownKeyIds::Reject,
+        unknown_key_ids: purpose.unknown_key_ids(),
         secrets: &[],
     };
-    SignedToken::parse(token.expose())?.verify(options).map(|(claims, _)| claims)
+    SignedToken::parse(token)?.verify(options).map(|(claims, _)| claims)
 }
 
 /// Whether a subject is as a pattern says, which is whole unless it ends in a star.
