@@ -59,15 +59,10 @@ pub(super) struct Expected<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
-const VALIDATED_CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash", "tid"];
-
 /// Validates the claims of an ID token whose signature is good.
 pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Result<(), VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
-    if token.is_unclear(&VALIDATED_CLAIMS) {
-        return refused("one of its claims stands there twice, or cannot be read");
-    }
+    check_clear(token, &["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash", "tid"])?;
     let text = |name: &str| token.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (issuer, audiences, subject) = (expected.issuer.compare(token), audiences(token), text("sub"));
     // Proof of another party comes first, so that no smaller problem hides it.
@@ -113,6 +108,15 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
         Ok(_) => {}
     }
     check_validity(token, LEEWAY, expected.now).map(|_until| ())
+}
+
+/// Refuses a token that repeats one of the claims that are validated, because two readers may take different values, or of which one cannot
+/// be read.
+pub(super) fn check_clear(token: &JsonObject, validated: &[&str]) -> Result<(), VerifyError> {
+    match token.is_unclear(validated) {
+        true => Err(VerifyError::Refused("one of its claims stands there twice, or cannot be read")),
+        false => Ok(()),
+    }
 }
 
 /// Checks that the user authenticated at the provider no longer ago than the request's `max_age` (OpenID Connect Core section

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     END_LEEWAY, LEEWAY,
     claims::is_name,
-    id_token::{VerifyError, audiences, time},
+    id_token::{VerifyError, audiences, check_clear, time},
     issuer::{ExpectedIssuer, IssuerMatch},
 };
 use crate::{
@@ -39,9 +39,6 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How long a token without `exp` (Ory Hydra sends none) is acceptable after it was issued; section 2.4 recommends this.
 const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(120);
 
-/// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
-const VALIDATED_CLAIMS: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"];
-
 /// Validates everything except the signature. `own` are the clients that Evergate is and was at the provider: it tells of sessions to the
 /// client that each was given to.
 pub(super) fn validate(
@@ -55,9 +52,7 @@ pub(super) fn validate(
         return refused("its typ is another token's");
     }
     let claims = token.unverified();
-    if claims.is_unclear(&VALIDATED_CLAIMS) {
-        return refused("one of its claims stands there twice, or cannot be read");
-    }
+    check_clear(claims, &["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"])?;
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     if issuer.compare(claims) != IssuerMatch::Same {
         return refused("its iss is another issuer");

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     END_LEEWAY, EventError, Provider,
-    id_token::{VerifyError, audiences, check_validity},
+    id_token::{VerifyError, audiences, check_clear, check_validity},
 };
 use crate::{
     clock::Timestamp,
@@ -14,8 +14,6 @@ use crate::{
 
 /// The type that makes it no other token of the provider's, which somebody else may have got.
 const TYPE: &str = "global-token-revocation+jwt";
-/// A token that repeats one of these claims is refused, because two readers may take different values.
-const VALIDATED_CLAIMS: [&str; 6] = ["iss", "aud", "iat", "exp", "nbf", "jti"];
 
 impl Provider {
     /// Verifies an assertion that came to the endpoint with this URL.
@@ -36,9 +34,7 @@ fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<(
         return refused("its typ is another token's");
     }
     let claims: &JsonObject = token.unverified();
-    if claims.is_unclear(&VALIDATED_CLAIMS) {
-        return refused("one of its claims stands there twice, or cannot be read");
-    }
+    check_clear(claims, &["iss", "aud", "iat", "exp", "nbf", "jti"])?;
     if !audiences(claims).contains(&endpoint) {
         return refused("its aud is another endpoint");
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     EventError, LEEWAY, Provider, Providers,
-    id_token::{VerifyError, audiences, time},
+    id_token::{VerifyError, audiences, check_clear, time},
 };
 use crate::{
     clock::Timestamp,
@@ -85,8 +85,6 @@ const TYPE: &str = "secevent+jwt";
 /// How far ahead of this machine's clock a security event may be: transmitters do not send again what is refused, and it is no clock that
 /// is further ahead.
 const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
-/// A token that repeats one of these claims is refused, because two readers may take different values.
-const VALIDATED_CLAIMS: [&str; 7] = ["iss", "aud", "iat", "exp", "jti", "events", "sub_id"];
 
 impl Providers {
     /// Verifies a security event, and says which providers' users it may be about: those of the providers alone that the transmitter is
@@ -147,9 +145,7 @@ fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToke
         return refused("its typ is another token's");
     }
     let claims: &JsonObject = token.unverified();
-    if claims.is_unclear(&VALIDATED_CLAIMS) {
-        return refused("one of its claims stands there twice, or cannot be read");
-    }
+    check_clear(claims, &["iss", "aud", "iat", "exp", "jti", "events", "sub_id"])?;
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (Some(issuer), Some(id)) = (text("iss"), text("jti")) else { return refused("it has no iss or no jti") };
     // An event stays true, so that its age is no matter: what began since is spared by whoever acts on it.
