@@ -1,6 +1,13 @@
 //! Signature algorithms (RFC 7518 section 3.1, RFC 8037).
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{
+    digest,
+    signature::{
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+        RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256,
+        RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaParameters,
+    },
+};
 
 /// A supported signature algorithm. `none` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +38,12 @@ pub enum Algorithm {
     Hs384,
     /// HMAC with SHA-512 and the client secret.
     Hs512,
+}
+
+/// How RSA keys verify and sign with an algorithm.
+pub(super) struct RsaScheme {
+    pub(super) verification: &'static RsaParameters,
+    pub(super) signing: &'static dyn RsaEncoding,
 }
 
 impl Algorithm {
@@ -104,6 +117,20 @@ impl Algorithm {
             | Self::Es512
             | Self::EdDsa => None,
         }
+    }
+
+    /// How RSA keys verify and sign with it; `None`: it is for other keys.
+    pub(super) fn rsa(self) -> Option<RsaScheme> {
+        let (verification, signing): (_, &'static dyn RsaEncoding) = match self {
+            Self::Rs256 => (&RSA_PKCS1_2048_8192_SHA256, &RSA_PKCS1_SHA256),
+            Self::Rs384 => (&RSA_PKCS1_2048_8192_SHA384, &RSA_PKCS1_SHA384),
+            Self::Rs512 => (&RSA_PKCS1_2048_8192_SHA512, &RSA_PKCS1_SHA512),
+            Self::Ps256 => (&RSA_PSS_2048_8192_SHA256, &RSA_PSS_SHA256),
+            Self::Ps384 => (&RSA_PSS_2048_8192_SHA384, &RSA_PSS_SHA384),
+            Self::Ps512 => (&RSA_PSS_2048_8192_SHA512, &RSA_PSS_SHA512),
+            Self::Es256 | Self::Es384 | Self::Es512 | Self::EdDsa | Self::Hs256 | Self::Hs384 | Self::Hs512 => return None,
+        };
+        Some(RsaScheme { verification, signing })
     }
 
     /// The hash function of `at_hash` (OIDC Core section 3.1.3.6); providers do not agree on one for Ed25519.

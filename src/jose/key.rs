@@ -1,6 +1,6 @@
 //! The provider's public keys (JWK and JWK Set, RFC 7517).
 
-use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use base64::prelude::*;
 use serde_json::{Map, Value};
 
@@ -190,8 +190,8 @@ impl VerificationKey {
             UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
         };
         match (&self.material, algorithm) {
-            (Material::Rsa { modulus, exponent }, _) => rsa(algorithm).is_some_and(|parameters| {
-                RsaPublicKeyComponents { n: modulus, e: exponent }.verify(parameters, message, signature).is_ok()
+            (Material::Rsa { modulus, exponent }, _) => algorithm.rsa().is_some_and(|rsa| {
+                RsaPublicKeyComponents { n: modulus, e: exponent }.verify(rsa.verification, message, signature).is_ok()
             }),
             (Material::Ec { point, .. }, Algorithm::Es256) => simple(&signature::ECDSA_P256_SHA256_FIXED, point),
             (Material::Ec { point, .. }, Algorithm::Es384) => simple(&signature::ECDSA_P384_SHA384_FIXED, point),
@@ -219,24 +219,6 @@ impl Curve {
             Self::P384 => 48,
             Self::P521 => 66,
         }
-    }
-}
-
-fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
-    match algorithm {
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
-        Algorithm::Ps384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
-        Algorithm::Ps512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-        Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa
-        | Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512 => None,
     }
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
     rsa::KeyPair as RsaKeyPair,
-    signature::{self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RsaEncoding},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::prelude::*;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
@@ -178,31 +178,13 @@ impl SigningKey {
             }
             (Material::Secret(key), Algorithm::Hs256) => Ok(hmac::sign(key, message).as_ref().to_vec()),
             (Material::Rsa(pair), _) => {
-                let encoding = rsa_encoding(algorithm).ok_or(SigningError::Algorithm(algorithm))?;
+                let rsa = algorithm.rsa().ok_or(SigningError::Algorithm(algorithm))?;
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &SystemRandom::new(), message, &mut signature)?;
+                pair.sign(rsa.signing, &SystemRandom::new(), message, &mut signature)?;
                 Ok(signature)
             }
             (Material::P256(_) | Material::P384(_) | Material::Secret(_), _) => Err(SigningError::Algorithm(algorithm)),
         }
-    }
-}
-
-fn rsa_encoding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
-    match algorithm {
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_SHA512),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_SHA256),
-        Algorithm::Ps384 => Some(&signature::RSA_PSS_SHA384),
-        Algorithm::Ps512 => Some(&signature::RSA_PSS_SHA512),
-        Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa
-        | Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512 => None,
     }
 }
 
@@ -215,6 +197,8 @@ fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+
     use super::*;
     use crate::jose::{KeySet, SignedToken, UnknownKeyIds, VerificationOptions};
 
@@ -317,7 +301,7 @@ mod tests {
         for text in ["", "nonsense", encrypted.as_str(), "-----BEGIN PRIVATE KEY-----\nAAAA"] {
             assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Pem(_))), "{text}");
         }
-        let ed25519 = signature::Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+        let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
         for der in [b"nonsense", ed25519.as_ref()] {
             let text = pem("PRIVATE KEY", der);
             assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Unsupported)), "{text}");
