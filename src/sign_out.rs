@@ -33,6 +33,7 @@ use crate::{
 };
 
 use journey::LogoutState;
+pub use logout_tokens::LogoutTokenError;
 pub use pending_ends::PendingEnds;
 pub use request::LogoutRequest;
 pub use user_end::{EndExtent, UserEnd};

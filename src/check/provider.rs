@@ -95,7 +95,6 @@ fn unusable(error: &ProviderError) -> Finding {
         | ProviderError::Token(_)
         | ProviderError::IdToken(_)
         | ProviderError::LogoutToken(_)
-        | ProviderError::SignatureUnknown(_)
         | ProviderError::NoIdToken
         | ProviderError::UserInfoFetch(_)
         | ProviderError::UserInfoRefused(_)

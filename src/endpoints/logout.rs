@@ -16,7 +16,7 @@ use crate::{
     },
     session::SessionHash,
     sign_in::{Redirect, SitePage},
-    sign_out::{LogoutInitiator, LogoutRequest, UserEnd},
+    sign_out::{LogoutInitiator, LogoutRequest, LogoutTokenError, UserEnd},
     store::StoreError,
     telemetry::logs::causes,
 };
@@ -136,8 +136,11 @@ impl Endpoints {
         };
         let token = match sign_out.verify_logout_token(provider, &token).await {
             Ok(token) => token,
-            Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
-            Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),
+            Err(LogoutTokenError::Provider(ProviderError::LogoutToken(error))) => {
+                return Err(Refusal::LogoutToken(error).into());
+            }
+            Err(LogoutTokenError::Provider(error)) => return Err(Refusal::ProviderUnavailable(error).into()),
+            Err(LogoutTokenError::Store(error)) => return Err(Refusal::from(error).into()),
         };
         sign_out.end_user(UserEnd::of_logout_token(token)).await.map_err(Refusal::from)?;
         Ok(json_response(&json!({}), StatusCode::OK, "logged_out"))

@@ -66,9 +66,6 @@ pub enum ProviderError {
     /// A logout token is not acceptable.
     #[error("the logout token is not accepted: {0}")]
     LogoutToken(VerifyError),
-    /// How the provider signs its logout tokens could not be looked up.
-    #[error("how the provider signs could not be read of the store: {0}")]
-    SignatureUnknown(String),
     /// The code's token response has no ID token (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
@@ -142,7 +139,6 @@ impl ProviderError {
             | Self::Metadata(_)
             | Self::IdToken(_)
             | Self::LogoutToken(_)
-            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfo(_)
             | Self::AccessToken(_)
@@ -175,7 +171,6 @@ impl ProviderError {
             | Self::TooManyLogins
             | Self::Token(TokenFailure::NotReady | TokenFailure::NoResponse(_))
             | Self::LogoutToken(_)
-            | Self::SignatureUnknown(_)
             | Self::UserInfoFetch(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,
@@ -206,7 +201,6 @@ impl ProviderError {
             | Self::TooManyLogins
             | Self::IdToken(_)
             | Self::LogoutToken(_)
-            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfoFetch(_)
             | Self::UserInfo(_)
@@ -235,7 +229,6 @@ impl ProviderError {
             | Self::Token(_)
             | Self::IdToken(_)
             | Self::LogoutToken(_)
-            | Self::SignatureUnknown(_)
             | Self::NoIdToken
             | Self::UserInfoFetch(_)
             | Self::UserInfoRefused(_)

@@ -66,7 +66,6 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, Me
         | ProviderError::PushedAuthorizationResponse
         | ProviderError::TooManyLogins
         | ProviderError::Token(_)
-        | ProviderError::SignatureUnknown(_)
         | ProviderError::UserInfoFetch(_)
         | ProviderError::UserInfoRefused(_)
         | ProviderError::UserInfo(_)

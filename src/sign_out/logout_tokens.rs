@@ -8,23 +8,34 @@ use crate::{
     store::{SessionFilter, StoreError},
 };
 
+/// Why a logout token is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogoutTokenError {
+    /// [`ProviderError::LogoutToken`]: it is not acceptable. Any other: it could not be verified now.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// How the provider signs could not be read of the store, by which the token may be acceptable.
+    #[error("how the provider signs could not be read of the store")]
+    Store(#[source] StoreError),
+}
+
 impl SignOut {
     /// Verifies a logout token.
     ///
     /// # Errors
-    /// [`ProviderError::LogoutToken`]: the token is not acceptable. Any other: it could not be verified now.
-    pub async fn verify_logout_token(&self, provider: &Provider, token: &str) -> Result<LogoutToken, ProviderError> {
+    /// [`LogoutTokenError`].
+    pub async fn verify_logout_token(&self, provider: &Provider, token: &str) -> Result<LogoutToken, LogoutTokenError> {
         let by_metadata = provider.verify_logout_token(token, None).await;
         let is_of_another_algorithm = by_metadata.as_ref().err().is_some_and(ProviderError::is_of_another_algorithm);
         if provider.has_seen_a_signature() || !is_of_another_algorithm {
-            return by_metadata;
+            return Ok(by_metadata?);
         }
         // A replica that has just started has seen none, and would refuse by the metadata alone what others believe.
         let stored = self.id_token_of(&provider.read_logout_token(token)?).await;
         let verified = provider.verify_logout_token(token, stored.as_ref().ok().and_then(Option::as_ref)).await;
         match (verified, stored) {
-            (Err(ProviderError::LogoutToken(_)), Err(error)) => Err(ProviderError::SignatureUnknown(error.to_string())),
-            (verified, _) => verified,
+            (Err(ProviderError::LogoutToken(_)), Err(error)) => Err(LogoutTokenError::Store(error)),
+            (verified, _) => Ok(verified?),
         }
     }
 

@@ -246,6 +246,29 @@ async fn a_logout_token_that_is_signed_with_the_shared_secret_is_believed_after_
 }
 
 #[tokio::test]
+async fn a_replica_that_cannot_ask_the_store_how_the_provider_signs_says_so() {
+    const SECRET: &str = "a client secret of more than thirty-two bytes";
+    let mut world = World::build()
+        .on(Kind::Postgres)
+        .set("oidc_client_secret", SECRET)
+        .start_with(|idp| {
+            idp.change_secret(SECRET);
+            idp.set_metadata(json!({"id_token_signing_alg_values_supported": ["RS256", "HS256"]}));
+            idp.sign_with(Signer::with_secret(SECRET), &[]);
+        })
+        .await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[]).await;
+    world.store_line.as_ref().unwrap().cut();
+    let told = announce(&world, json!({}), json!({})).await;
+    assert_eq!((told.status, told.json()["error"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("store_unavailable")));
+    world.store_line.as_ref().unwrap().mend();
+    let ended = async || announce(&world, json!({}), json!({})).await.status == StatusCode::OK;
+    eventually("it is believed again", ended).await;
+    assert_eq!(visitor.at(world.address()).fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_session_that_does_not_say_of_which_one_at_the_provider_it_came_ends_with_any_of_its_user_s() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = personal_tokens::world().on(kind).start().await;
