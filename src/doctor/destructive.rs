@@ -120,7 +120,10 @@ impl Doctor {
             *grant = match self.log_in(browser, Errand::LoginAgain, prompt).await {
                 Ok(login) => HeldGrant::of(&login),
                 Err(LoginFailure::Browser(error)) => return Err(error),
-                Err(LoginFailure::Provider(reason)) => return Ok(Err(reason)),
+                Err(LoginFailure::Provider { why, mut left_over }) => {
+                    self.drop_grant(&mut left_over).await;
+                    return Ok(Err(why));
+                }
             };
         }
         Ok(grant.as_mut().ok_or_else(|| "another login brought no refresh token".to_owned()))

@@ -33,7 +33,10 @@ impl Doctor {
         let (login, login_facts) = match self.first_login(browser).await {
             Ok(login) => login,
             Err(LoginFailure::Browser(error)) => return Err(error),
-            Err(LoginFailure::Provider(reason)) => return Ok(Report::of(self.facts(Err(reason)))),
+            Err(LoginFailure::Provider { why, left_over }) => {
+                let cleanup = self.clean_up(left_over.as_ref()).await;
+                return Ok(Report::of(Facts { cleanup, ..self.facts(Err(why)) }));
+            }
         };
         let mut facts = self.facts(Ok(login_facts));
         let mut grant = HeldGrant::of(&login);

@@ -5,6 +5,7 @@ use url::Url;
 use super::{
     browser::{Browser, Errand},
     examiner::{Doctor, reason},
+    renewals::HeldGrant,
 };
 use crate::{
     oidc::{AuthorizationOptions, CallbackProof, VerifiedLogin},
@@ -19,8 +20,19 @@ pub(super) enum LoginFailure {
     #[error(transparent)]
     Browser(#[from] std::io::Error),
     /// The provider, or its response, is at fault.
-    #[error("{0}")]
-    Provider(String),
+    #[error("{why}")]
+    Provider {
+        /// Why.
+        why: String,
+        /// What it brought all the same, which is to be revoked.
+        left_over: Option<HeldGrant>,
+    },
+}
+
+impl LoginFailure {
+    fn because(error: &dyn std::error::Error) -> Self {
+        Self::Provider { why: reason(error), left_over: None }
+    }
 }
 
 impl Doctor {
@@ -33,7 +45,7 @@ impl Doctor {
         };
         let options = AuthorizationOptions { prompt, ..AuthorizationOptions::default() };
         let url = self.provider.authorization_url(&self.redirect_uri, &proof, options).await;
-        url.map(|url| (url, proof)).map_err(|error| LoginFailure::Provider(reason(&error)))
+        url.map(|url| (url, proof)).map_err(|error| LoginFailure::because(&error))
     }
 
     /// Has the browser log in.
@@ -45,11 +57,16 @@ impl Doctor {
     ) -> Result<VerifiedLogin, LoginFailure> {
         let (url, proof) = self.begin(prompt).await?;
         let query = browser.visit(errand, &url).await?;
-        self.redeem(&query, &proof).await.map_err(|error| LoginFailure::Provider(reason(&error)))
+        let code = self.code(&query, &proof).await.map_err(|error| LoginFailure::because(&error))?;
+        let exchanged = self.provider.exchange_code(&code, &self.redirect_uri, &proof).await;
+        exchanged.map_err(|failed| LoginFailure::Provider {
+            why: reason(&CallbackError::from(failed.error)),
+            left_over: failed.left_over.map(|left_over| HeldGrant::unverified(*left_over)),
+        })
     }
 
-    /// Checks the response and exchanges its code.
-    async fn redeem(&self, query: &str, proof: &CallbackProof) -> Result<VerifiedLogin, CallbackError> {
+    /// Checks the response, and reads its code.
+    async fn code(&self, query: &str, proof: &CallbackProof) -> Result<String, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         if response.state != proof.state.expose() {
             return Err(CallbackError::UnknownAttempt("the state is not that of this login"));
@@ -58,6 +75,6 @@ impl Doctor {
         if !is_bare_error && !self.provider.is_response_issuer(response.issuer.as_deref()).await? {
             return Err(CallbackError::Issuer);
         }
-        self.provider.exchange_code(response.code()?, &self.redirect_uri, proof).await.map_err(|failed| failed.error.into())
+        Ok(response.code()?.to_owned())
     }
 }

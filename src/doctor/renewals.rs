@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     identity::Identity,
-    oidc::{RefreshVerdict, VerifiedLogin},
+    oidc::{RefreshVerdict, UnverifiedToken, VerifiedLogin},
     secret::Secret,
 };
 
@@ -26,6 +26,12 @@ impl HeldGrant {
     pub(super) fn of(login: &VerifiedLogin) -> Option<Self> {
         let current = login.tokens.refresh_token.clone()?;
         Some(Self { identity: login.identity.clone(), current, spent: None })
+    }
+
+    /// The grant of a login that could not be verified.
+    pub(super) fn unverified(left_over: UnverifiedToken) -> Self {
+        let identity = Identity { subject: left_over.subject, ..Identity::default() };
+        Self { identity, current: left_over.refresh_token, spent: None }
     }
 
     /// Replaces the current token by the one that a renewal brought; whether that is a new one.

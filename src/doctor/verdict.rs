@@ -23,7 +23,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
                  CODER_OIDC_CLIENT_SECRET",
                 facts.redirect_uri
             );
-            return vec![Finding::error("login", format!("the login failed: {reason}"), advice)];
+            let failed = Finding::error("login", format!("the login failed: {reason}"), advice);
+            return [failed].into_iter().chain(cleanup(&facts.cleanup)).collect();
         }
     };
     let mut findings = vec![Finding::ok("login", "the login succeeded; state, nonce, PKCE and the ID token are verified")];

@@ -24,6 +24,16 @@ fn steady(report: &Report, idp: &Idp) -> String {
 }
 
 #[tokio::test]
+async fn a_login_that_the_doctor_cannot_verify_leaves_no_token() {
+    let (idp, _line) = provider().await;
+    idp.edit_id_token(|claims| claims["aud"] = json!("another client"));
+    let report = examine(&mut Person::at(&idp), Extent::default()).await;
+    assert!(report.text().contains("aud"), "{}", report.text());
+    assert_eq!(idp.revoked().len(), 1);
+    assert!(!idp.has_live_refresh_token());
+}
+
+#[tokio::test]
 async fn a_report_says_what_each_provider_does_and_what_that_means() {
     type Prepare = fn(&Idp);
     let cases: [(&str, Prepare); 15] = [
