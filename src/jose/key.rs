@@ -8,7 +8,11 @@ use super::{Algorithm, JoseError, JsonObject};
 
 /// A set of public keys.
 #[derive(Debug, Default)]
-pub struct KeySet(Vec<VerificationKey>);
+pub struct KeySet {
+    keys: Vec<VerificationKey>,
+    /// Whether it has more usable keys than are kept.
+    is_cut: bool,
+}
 
 /// What happens to a token that names a key (`kid`) that is not in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub struct DescribedKey<'a> {
 }
 
 /// Further keys of a set are ignored; no provider has so many.
-const MAX_KEYS: usize = 128;
+const MAX_KEYS: usize = 1024;
 /// The members of a key that say what it is, and what it may be used for.
 const READ_MEMBERS: [&str; 11] = ["kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops", "issuer"];
 /// The least size of an RSA key in bits.
@@ -72,31 +76,38 @@ impl KeySet {
     pub fn parse(text: &[u8]) -> Result<Self, JoseError> {
         let keys = JsonObject::parse_list(text, "keys").ok_or(JoseError::KeySet)?;
         let clear = keys.iter().filter(|key| READ_MEMBERS.iter().all(|name| !key.unreadable.iter().any(|odd| odd == name)));
-        Ok(Self(clear.take(MAX_KEYS).filter_map(|key| VerificationKey::read(&key.members)).collect()))
+        let mut usable = clear.filter_map(|key| VerificationKey::read(&key.members));
+        let keys = usable.by_ref().take(MAX_KEYS).collect();
+        Ok(Self { keys, is_cut: usable.next().is_some() })
     }
 
     /// What the keys say of themselves, for whoever administers.
     pub fn described(&self) -> impl Iterator<Item = DescribedKey<'_>> {
-        self.0.iter().map(|key| DescribedKey {
+        self.keys.iter().map(|key| DescribedKey {
             id: key.id.as_deref(),
             algorithm: key.algorithm.as_deref(),
             certificate: key.certificate.as_deref(),
         })
     }
 
+    /// Whether it has more usable keys than are kept.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// The number of keys.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     /// Whether the key with this identifier may be in the set: a key has it, or a key has none.
     pub fn may_contain(&self, name: &str) -> bool {
-        self.0.iter().any(|key| key.id.as_deref().is_none_or(|id| id == name))
+        self.keys.iter().any(|key| key.id.as_deref().is_none_or(|id| id == name))
     }
 
     /// The keys that may have signed a token of this algorithm: first the one that it names, then the others, because some
@@ -109,10 +120,10 @@ impl KeySet {
         unknown_key_ids: UnknownKeyIds,
     ) -> impl Iterator<Item = &'a VerificationKey> {
         let is_named = move |key: &&VerificationKey| id.is_some() && key.id.as_deref() == id;
-        let is_known = id.is_none() || unknown_key_ids == UnknownKeyIds::Accept || self.0.iter().any(|key| is_named(&key));
+        let is_known = id.is_none() || unknown_key_ids == UnknownKeyIds::Accept || self.keys.iter().any(|key| is_named(&key));
         let fits = move |key: &&VerificationKey| key.fits(algorithm) && (is_known || key.id.is_none());
-        let named = self.0.iter().filter(fits).filter(is_named);
-        named.chain(self.0.iter().filter(fits).filter(move |key| !is_named(key)))
+        let named = self.keys.iter().filter(fits).filter(is_named);
+        named.chain(self.keys.iter().filter(fits).filter(move |key| !is_named(key)))
     }
 }
 

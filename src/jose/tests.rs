@@ -164,6 +164,19 @@ fn a_key_tells_its_certificate_and_is_good_without_one() {
 }
 
 #[test]
+fn keys_behind_many_others_are_read_and_those_that_are_for_nothing_take_no_place() {
+    let (own, _) = ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256");
+    let of = |others: &Value, count: usize| {
+        let keys: Vec<&Value> = std::iter::repeat_n(others, count).chain([&own]).collect();
+        let set = set(&keys);
+        (set.len(), set.is_cut())
+    };
+    let encrypting = with(&own, &json!({"use": "enc"}));
+    assert_eq!((of(&own, 1000), of(&encrypting, 2000)), ((1001, false), (1, false)));
+    assert_eq!(of(&own, 1024), (1024, true), "and where they end, it is known");
+}
+
+#[test]
 fn a_short_rsa_key_is_refused_for_being_short() {
     let modulus = [vec![0xff; 127], vec![1]].concat();
     let short = json!({"kty": "RSA", "kid": "a", "n": encoded(&modulus), "e": "AQAB"});

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{AccessTokenError, Provider, ProviderError, VerifyError, key_cache::KeyPurpose, token_issuer::TokenIssuer};
+use super::{
+    AccessTokenError, Provider, ProviderError, VerifyError, issuer::is_same_issuer, key_cache::KeyPurpose,
+    token_issuer::TokenIssuer,
+};
 use crate::{
     jose::{Algorithm, JsonObject},
     secret::{Secret, sha256},
@@ -108,9 +111,4 @@ fn is_secret(secret: Option<&Secret>, guess: &str) -> bool {
     let Some(secret) = secret else { return false };
     let (secret, guess) = (sha256(secret.expose().as_bytes()), sha256(guess.as_bytes()));
     aws_lc_rs::constant_time::verify_slices_are_equal(&secret, &guess).is_ok()
-}
-
-fn is_same_issuer(one: &str, other: &str) -> bool {
-    let plain = |name| str::strip_suffix(name, "/").unwrap_or(name);
-    plain(one) == plain(other)
 }

@@ -1,6 +1,6 @@
 //! What can be found out about a provider without a user, for `evergate check`.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -19,7 +19,7 @@ use crate::{
 /// What the provider's metadata and keys say.
 #[derive(Clone, Debug)]
 pub struct Examination {
-    /// The provider's clock (`Date`, RFC 9110 section 6.6.1), and ours when it was read.
+    /// The provider's clock (`Date` and `Age`, RFC 9110 section 6.6.1 and RFC 9111 section 5.1), and ours when it was read.
     pub clocks: Option<(Timestamp, Timestamp)>,
     /// The scopes that logins ask for.
     pub scopes: Vec<String>,
@@ -80,7 +80,7 @@ impl Provider {
         self.discover().await?;
         let metadata = self.metadata()?;
         let (document, clocks) = self.metadata_and_clocks().await?;
-        let keys = self.fetch_keys(&metadata).await?.len();
+        let keys = self.published_key_set(&metadata).await.map_err(ProviderError::Keys)?.len();
         Ok(examination(&metadata, &document, keys, clocks))
     }
 
@@ -161,10 +161,14 @@ fn outcome(location: &str) -> RedirectProbe {
     }
 }
 
-/// The provider's clock by a response's `Date`.
+/// The provider's clock by a response's `Date`, which is older where a cache has kept the response: `Age` says by how much.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
-    Some(Timestamp(millis(date.duration_since(UNIX_EPOCH).ok()?)))
+    let age = match headers.get(header::AGE) {
+        Some(age) => Duration::from_secs(age.to_str().ok()?.trim().parse::<u32>().ok()?.into()),
+        None => Duration::ZERO,
+    };
+    Some(Timestamp(millis(date.duration_since(UNIX_EPOCH).ok()?)).plus(age))
 }
 
 fn examination(
@@ -194,5 +198,23 @@ fn examination(
         keys,
         signing_algorithms: document.list("id_token_signing_alg_values_supported"),
         unsupported_requirements: metadata.unsupported_requirements.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_a_cached_response_is_that_of_its_origin_and_its_age() {
+        let at = |age: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::DATE, "Thu, 01 Jan 1970 00:10:00 GMT".parse().unwrap());
+            headers.extend(age.map(|age| (header::AGE, age.parse().unwrap())));
+            date(&headers)
+        };
+        let seconds = |seconds: i64| Some(Timestamp(seconds * 1000));
+        assert_eq!((at(None), at(Some("3000")), at(Some("0"))), (seconds(600), seconds(3600), seconds(600)));
+        assert_eq!((at(Some("a while")), at(Some("-1"))), (None, None), "who knows how old it is");
     }
 }

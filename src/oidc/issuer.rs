@@ -130,6 +130,12 @@ fn is_tenant(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
+/// Whether two identifiers of an issuer of events are the same but for a slash at the end.
+pub(super) fn is_same_issuer(one: &str, other: &str) -> bool {
+    let plain = |name| str::strip_suffix(name, "/").unwrap_or(name);
+    plain(one) == plain(other)
+}
+
 /// Whether two identifiers differ at most in case, scheme, the scheme's default port or a slash at the end. Such a token is
 /// refused, but it does not prove another party.
 pub(super) fn differs_only_in_spelling(found: &str, expected: &str) -> bool {

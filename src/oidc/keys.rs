@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Provider, ProviderError,
     discovery::ProviderMetadata,
-    document::Document,
+    document::{Document, NO_KEY, read_keys},
     http::MetadataDoubt,
     issuer::is_key_of,
     key_cache::{Fetched, KeyPurpose},
@@ -75,18 +75,27 @@ impl Provider {
         (told.collect(), fetched_at)
     }
 
-    /// Fetches the keys.
+    /// Fetches the keys, and keeps them.
     pub(super) async fn fetch_keys(&self, metadata: &ProviderMetadata) -> Result<Arc<KeySet>, ProviderError> {
         self.keys.keep(self.request_keys(metadata)).await.map_err(ProviderError::Keys)
     }
 
     /// The keys as they are published now. Their address was checked when the metadata were read.
     pub(super) async fn request_keys(&self, metadata: &ProviderMetadata) -> Result<KeySet, String> {
+        let keys = self.published_key_set(metadata).await?;
+        if keys.is_empty() && !self.needs_no_keys(metadata) { Err(NO_KEY.to_owned()) } else { Ok(keys) }
+    }
+
+    /// The same, whatever they are.
+    pub(super) async fn published_key_set(&self, metadata: &ProviderMetadata) -> Result<KeySet, String> {
         let document = self.fetch_document(&metadata.jwks_uri, Document::Keys).await.map_err(|error| causes(&error))?;
-        let set = KeySet::parse(&document).map_err(|error| error.to_string())?;
-        if set.is_empty() {
-            tracing::warn!(oidc.issuer = self.issuer(), "provider key set has no key that can verify a signature");
-        }
-        Ok(set)
+        read_keys(self.issuer(), &document)
+    }
+
+    /// Whether a set without keys may be what the provider means: it signs with the client secret, or might, and has never had a key.
+    fn needs_no_keys(&self, metadata: &ProviderMetadata) -> bool {
+        let is_by_secret = |algorithm: &Algorithm| algorithm.min_secret_len().is_some();
+        let algorithms = &metadata.algorithms;
+        algorithms.iter().all(is_by_secret) || (algorithms.iter().any(is_by_secret) && self.keys.current().is_empty())
     }
 }

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::{
     AccessToken, AccessTokenError, ClaimMapping, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
     access_token::{check_claims, check_type, use_of},
-    document::Document,
+    document::{Document, NO_KEY, read_keys},
     http::HttpClient,
     id_token::time,
+    issuer::is_same_issuer,
     key_cache::{KeyCache, KeyPurpose},
 };
 use crate::{
@@ -164,14 +165,20 @@ impl TokenIssuer {
             Some(address) => address.to_string(),
             None => self.discovered_jwks_url().await?,
         };
-        KeySet::parse(&self.fetch(&address, Document::Keys).await?).map_err(|error| error.to_string())
+        let keys = read_keys(&self.settings.issuer, &self.fetch(&address, Document::Keys).await?)?;
+        if keys.is_empty() { Err(NO_KEY.to_owned()) } else { Ok(keys) }
     }
 
-    /// Where the metadata say that the keys are. They must be this issuer's (OpenID Connect Discovery section 4.3).
+    /// Where the metadata say that the keys are. They must be this issuer's (OpenID Connect Discovery section 4.3); as in events, a
+    /// transmitter's may have a slash more at the end.
     async fn discovered_jwks_url(&self) -> Result<String, String> {
         let metadata = self.fetch_metadata().await?;
         let metadata = JsonObject::parse(&metadata).ok_or("its metadata are no JSON object")?;
-        if metadata.members.get("issuer").and_then(Value::as_str) != Some(&self.settings.issuer) {
+        let is_own = |name: &str| match self.settings.metadata {
+            IssuerMetadata::OpenIdConnect => name == self.settings.issuer,
+            IssuerMetadata::SharedSignals => is_same_issuer(name, &self.settings.issuer),
+        };
+        if !metadata.members.get("issuer").and_then(Value::as_str).is_some_and(is_own) {
             return Err("its metadata are another issuer's".to_owned());
         }
         let found = metadata.members.get("jwks_uri").and_then(Value::as_str).ok_or("its metadata name no jwks_uri")?;

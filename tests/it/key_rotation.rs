@@ -214,6 +214,27 @@ async fn a_logout_token_that_comes_while_keys_may_not_be_fetched_is_to_come_agai
     assert_eq!(post(&old).await, StatusCode::SERVICE_UNAVAILABLE, "by keys that may be older than it is, none is refused");
 }
 
+/// As a provider answers that has just started.
+#[tokio::test]
+async fn a_key_set_without_keys_is_a_failed_fetch_and_takes_no_key_away() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let post = async |token: &str| {
+        world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await.status
+    };
+    for keys in [json!({"keys": []}), json!({"keys": [with(&world.idp.published()[0], &json!({"use": "enc"}))]})] {
+        world.idp.misbehave(Endpoint::Jwks, Misbehaviour::Answer(200, keys.to_string(), vec![]));
+        let before = world.idp.calls(Endpoint::Jwks);
+        let stranger = Signer::forged(&world.idp.logout_token(json!({}), json!({"kid": "unknown"})));
+        assert_eq!(post(&stranger).await, StatusCode::SERVICE_UNAVAILABLE, "{keys}");
+        assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1, "{keys}");
+        assert_eq!(login_ends_with(&world).await, StatusCode::OK, "by the keys that are known: {keys}");
+        world.clock.advance(Duration::from_secs(11));
+    }
+    assert_eq!(post(&world.idp.logout_token(json!({}), json!({}))).await, StatusCode::OK);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn keys_that_are_away_at_the_start_are_asked_for_again_at_once() {
     let world =

@@ -144,6 +144,21 @@ async fn while_its_keys_cannot_be_had_a_token_is_told_to_come_again_and_known_on
 }
 
 #[tokio::test]
+async fn a_key_set_without_keys_takes_none_away() {
+    let cluster = Cluster::start().await;
+    let job = cluster.world.visitor();
+    assert!(call(&job, "/api", &cluster.token("/api", &json!({}))).await.is_upstreams());
+    cluster.issuer.misbehave(Endpoint::Jwks, Misbehaviour::Answer(200, r#"{"keys":[]}"#.to_owned(), vec![]));
+    let (known, good) = (cluster.issuer.published(), cluster.token("/api", &json!({"jti": "another"})));
+    cluster.issuer.sign_with(Signer::generate("ES256", "unknown"), &known);
+    assert_eq!(call(&job, "/api", &cluster.token("/api", &json!({}))).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(call(&job, "/api", &good).await.is_upstreams(), "by the keys that are known");
+    cluster.world.clock.advance(Duration::from_secs(11));
+    cluster.issuer.behave(Endpoint::Jwks);
+    assert_eq!(call(&job, "/api", &cluster.token("/api", &json!({"jti": "b"}))).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_forgery_by_a_known_key_s_name_is_refused_however_often_it_comes() {
     let cluster = Cluster::start().await;
     let job = cluster.world.visitor();

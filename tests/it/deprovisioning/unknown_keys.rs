@@ -5,6 +5,7 @@ use super::*;
 use crate::harness::idp::{Endpoint, Misbehaviour, Signer};
 
 const PATH: &str = "/oauth2/security_events";
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
 /// An issuer of events that is no provider, and a world that believes it.
 struct EventIssuer {
@@ -24,9 +25,8 @@ impl EventIssuer {
 
     /// An event that ends ann.
     fn event(&self) -> String {
-        let revoked = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
         let subject = json!({"format": "email", "email": "ann@example.com"});
-        let claims = json!({"exp": null, "nbf": null, "sub": null, "events": {revoked: {}}, "sub_id": subject});
+        let claims = json!({"exp": null, "nbf": null, "sub": null, "events": {SESSION_REVOKED: {}}, "sub_id": subject});
         self.idp.signed_event("secevent+jwt", CLIENT_ID, claims, json!({}))
     }
 
@@ -63,6 +63,18 @@ async fn a_security_event_that_comes_during_an_older_fetch_is_not_refused_by_it(
     assert_eq!(first.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE, "those keys were asked for before it came");
     issuer.world.clock.advance(Duration::from_secs(11));
     assert_eq!(issuer.push(&genuine).await, StatusCode::ACCEPTED);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_transmitter_s_metadata_may_have_a_slash_less_than_the_setting() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let world = world().by(clock).set("oidc_event_issuer_url", &format!("{}/", transmitter.issuer())).start().await;
+    let visitor = world.signed_in().await;
+    let subject = json!({"format": "email", "email": "ann@example.com"});
+    let claims = json!({"aud": CLIENT_ID, "events": {SESSION_REVOKED: {}}, "sub_id": subject});
+    assert_eq!(push(&world.visitor(), &transmitter.event(claims, json!({}))).await, StatusCode::ACCEPTED);
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }
 
