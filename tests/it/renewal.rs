@@ -145,21 +145,14 @@ async fn a_renewal_without_an_id_token_keeps_the_identity() {
 
 #[tokio::test]
 async fn a_renewal_that_speaks_of_somebody_else_ends_the_grant_and_its_new_token() {
-    for (what, edit) in [("sub", "sub"), ("iss", "iss"), ("aud", "aud")] {
-        let world = World::start().await;
-        let visitor = world.signed_in().await;
-        let member = edit.to_owned();
-        world.idp.edit_id_token(move |claims| claims[member.as_str()] = json!("https://somebody-else"));
-        world.clock.advance(EXPIRED);
-        let reply = visitor.fetch("/").await;
-        assert_eq!(
-            (reply.status, reply.json()["reason"].clone()),
-            (StatusCode::UNAUTHORIZED, json!("identity_refused")),
-            "{what}"
-        );
-        eventually("the new refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
-        assert!(world.upstream.requests().is_empty());
-    }
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.edit_id_token(|claims| claims["sub"] = json!("somebody-else"));
+    world.clock.advance(EXPIRED);
+    let reply = visitor.fetch("/").await;
+    assert_eq!((reply.status, reply.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("identity_refused")));
+    eventually("the new refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
+    assert!(world.upstream.requests().is_empty());
 }
 
 #[tokio::test]

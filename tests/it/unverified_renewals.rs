@@ -43,6 +43,10 @@ fn spoilt() -> Vec<(&'static str, Change)> {
         ("a slash after the issuer", |idp| {
             edit(idp, |claims| claims["iss"] = json!(format!("{}/", claims["iss"].as_str().unwrap())))
         }),
+        ("another issuer, as of a provider that got another name", |idp| {
+            edit(idp, |claims| claims["iss"] = json!("https://new-host.example/realms/x"))
+        }),
+        ("another audience", |idp| edit(idp, |claims| claims["aud"] = json!("other"))),
         ("a second audience", |idp| edit(idp, |claims| claims["aud"] = json!(["gateway", "other"]))),
         ("another's access token, by at_hash", |idp| edit(idp, |claims| claims["at_hash"] = json!("other"))),
         ("of the future", |idp| edit(idp, |claims| claims["nbf"] = json!(claims["iat"].as_i64().unwrap() + 3600))),
