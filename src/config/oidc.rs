@@ -99,7 +99,7 @@ const AUTH_URL_PARAMS: Setting = setting(
     "oidc_auth_url_params",
     ValueType::Map,
     "",
-    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`. With `max_age` (seconds), a login is refused whose ID token says that its user authenticated longer ago (`auth_time`), or does not say when.",
+    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`; and with those that each login sends itself, as `scope` and `state`. With `max_age` (seconds), a login is refused whose ID token says that its user authenticated longer ago (`auth_time`), or does not say when.",
 );
 const PAR: Setting = setting(
     "oidc_par",
@@ -307,6 +307,9 @@ pub(super) fn provider_url(text: &str) -> Result<Url, String> {
 /// Parameters of the authorization URL, except those with which every login would fail.
 fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
     let params = values::map(text)?;
+    if let Some(own) = oidc::LOGIN_PARAMETERS.into_iter().find(|name| params.contains_key(*name)) {
+        return Err(format!("must not set {own}, which each login sets itself (scopes: CODER_OIDC_SCOPES)"));
+    }
     let value = |name: &str| params.get(name).map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
     if !matches!(value("response_mode").as_str(), "" | "query" | "form_post") {
         return Err("must not set a response_mode other than query and form_post: every login would fail".to_owned());
@@ -323,6 +326,15 @@ fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_that_a_login_needs_itself_is_an_error() {
+        for name in oidc::LOGIN_PARAMETERS {
+            let why = auth_params(&format!("{{\"resource\": \"r\", \"{name}\": \"x\"}}")).unwrap_err();
+            assert!(why.contains(name) && why.contains("CODER_OIDC_SCOPES"), "{why}");
+        }
+        assert!(auth_params(r#"{"resource": "r", "prompt": "consent"}"#).is_ok());
+    }
 
     #[test]
     fn an_issuer_is_one_line_without_a_password() {

@@ -36,6 +36,10 @@ pub struct CallbackProof {
     pub verifier: Secret,
 }
 
+/// The parameters that every login sends itself. They protect it, and replace any of the same name.
+pub const LOGIN_PARAMETERS: [&str; 8] =
+    ["response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"];
+
 /// Servers and proxies accept URLs of this length at least (RFC 9110 section 4.1 names it for a whole request line).
 const MAX_URL_LEN: usize = 8 * 1024;
 
@@ -67,16 +71,17 @@ impl Provider {
         let metadata = self.metadata()?;
         let challenge = code_challenge(proof);
         let scope = metadata.authorization_params.scopes.join(" ");
-        let required = [
-            ("response_type", "code"),
-            ("client_id", self.client_id()),
-            ("redirect_uri", redirect_uri),
-            ("scope", &scope),
-            ("state", proof.state.expose()),
-            ("nonce", proof.nonce.expose()),
-            ("code_challenge", challenge.as_str()),
-            ("code_challenge_method", challenge.method().as_str()),
+        let own = [
+            "code",
+            self.client_id(),
+            redirect_uri,
+            &scope,
+            proof.state.expose(),
+            proof.nonce.expose(),
+            challenge.as_str(),
+            challenge.method().as_str(),
         ];
+        let required: Vec<_> = LOGIN_PARAMETERS.into_iter().zip(own).collect();
         let mut parameters = parameters(&metadata, &required, options);
         let hint = options.id_token_hint.map(|hint| ("id_token_hint", hint.expose()));
         match &metadata.pushed_authorization_request_endpoint {
