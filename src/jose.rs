@@ -14,7 +14,7 @@ mod token;
 pub use algorithm::Algorithm;
 pub use error::JoseError;
 pub use key::{DescribedKey, KeySet, UnknownKeyIds};
-pub use object::JsonObject;
+pub use object::{JsonObject, has_member, raw_members};
 pub use signing_key::{PrivateKeyError, SigningError, SigningKey};
 pub use token::{SignedToken, VerificationOptions};
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::subject_identifier::{self, NamedIssuer, SubjectError};
-use crate::{oidc::SecurityEventToken, sign_out::EndExtent};
+use crate::{jose::has_member, oidc::SecurityEventToken, sign_out::EndExtent};
 
 /// What an event has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +93,12 @@ fn extent(subject: &Value, ends_a_session: bool, whose: impl Fn(&str) -> NamedIs
     let Value::Object(members) = subject else { return Err(SubjectError::Malformed("the subject is no object")) };
     let format = members.get("format").and_then(Value::as_str);
     // Earlier drafts had no format there.
-    let is_complex = format == Some("complex") || (format.is_none() && COMPLEX.iter().any(|name| members.contains_key(*name)));
+    let is_complex = format == Some("complex") || (format.is_none() && COMPLEX.iter().any(|name| has_member(members, name)));
     if !is_complex {
         return subject_identifier::keys(&with_format(members), whose).map(EndExtent::Everything);
     }
     // Whatever else is there narrows it down to what is not known here, such as the device.
-    let user = members.get("user").map(|user| match user {
+    let user = members.get("user").filter(|user| !user.is_null()).map(|user| match user {
         Value::Object(members) => subject_identifier::keys(&with_format(members), whose),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(SubjectError::Malformed("user is no object"))
@@ -124,7 +124,7 @@ fn session(identifier: &Value) -> Option<String> {
 /// it with hyphens.
 fn with_format(members: &Map<String, Value>) -> Value {
     let mut members = members.clone();
-    if let (None, Some(subject_type)) = (members.get("format"), members.get("subject_type").and_then(Value::as_str)) {
+    if let (false, Some(subject_type)) = (has_member(&members, "format"), members.get("subject_type").and_then(Value::as_str)) {
         let format = subject_type.replace('-', "_");
         // The claims of an ID token, of which the subject is enough.
         let format = if format == "id_token_claims" { "iss_sub".to_owned() } else { format };

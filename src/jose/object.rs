@@ -15,12 +15,13 @@ pub struct JsonObject {
     pub members: Map<String, Value>,
     /// The names of repeated members. Two readers may take different values, so a member that matters must not be among them.
     pub repeated: Vec<String>,
-    /// The names of members that cannot be read: with half of a surrogate pair, bytes that are not UTF-8, or a number that is too large.
+    /// The names of members that cannot be read: with half of a surrogate pair, bytes that are not UTF-8, or a number that is too large. A
+    /// name that cannot be read itself is as it stands there, in quotes.
     pub unreadable: Vec<String>,
 }
 
-/// The members of an object as they stand there, in their order.
-struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+/// The members of an object as they stand there, in their order; of a name that cannot be read what stands there.
+struct RawMembers<'a>(Vec<(Result<String, &'a str>, &'a RawValue)>);
 
 impl JsonObject {
     /// The members that stand there once and can be read: of the others nobody knows what was meant.
@@ -31,6 +32,11 @@ impl JsonObject {
         self.members
     }
 
+    /// Whether a member says something ([`has_member`]).
+    pub fn has(&self, name: &str) -> bool {
+        has_member(&self.members, name)
+    }
+
     /// Whether one of these members is there of which nobody knows what was meant.
     pub fn is_unclear(&self, names: &[&str]) -> bool {
         self.repeated.iter().chain(&self.unreadable).any(|name| names.contains(&name.as_str()))
@@ -39,11 +45,18 @@ impl JsonObject {
     /// Parses an object; `None` for anything else.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(text);
-        let RawMembers(all) = serde_json::from_str(&text).ok()?;
+        let all = raw_members(&text)?;
         // Where bytes were replaced, two texts that differed may look alike, as those of two users.
         let is_replaced = |raw: &str| matches!(text, Cow::Owned(_)) && raw.contains(char::REPLACEMENT_CHARACTER);
         let mut object = Self::default();
         for (name, raw) in all {
+            let name = match name {
+                Ok(name) => name,
+                Err(unreadable) => {
+                    object.unreadable.push(unreadable.to_owned());
+                    continue;
+                }
+            };
             let value = Some(raw.get()).filter(|raw| !is_replaced(raw)).and_then(|raw| serde_json::from_str(raw).ok());
             if value.is_none() {
                 object.unreadable.push(name.clone());
@@ -58,11 +71,22 @@ impl JsonObject {
     /// The objects of a list that is a member of an object. `None`: it is no object, or that is no list.
     pub(super) fn parse_list(text: &[u8], member: &str) -> Option<Vec<Self>> {
         let text = String::from_utf8_lossy(text);
-        let RawMembers(all) = serde_json::from_str(&text).ok()?;
-        let (_, raw) = all.into_iter().rfind(|(name, _)| name == member)?;
+        let (_, raw) = raw_members(&text)?.into_iter().rfind(|(name, _)| name.as_deref() == Ok(member))?;
         let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
         Some(list.into_iter().filter_map(|raw| Self::parse(raw.get().as_bytes())).collect())
     }
+}
+
+/// The members of an object as they stand there, in their order; of a name that cannot be read what stands there. `None` for anything else.
+pub fn raw_members(text: &str) -> Option<Vec<(Result<String, &str>, &RawValue)>> {
+    let RawMembers(all) = serde_json::from_str(text).ok()?;
+    Some(all)
+}
+
+/// Whether a member says something: one that is null or an empty text counts as absent (OpenID Connect Core section 5.3.2), as many servers
+/// write what they do not have.
+pub fn has_member(members: &Map<String, Value>, name: &str) -> bool {
+    members.get(name).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
@@ -77,8 +101,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawMembers<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                    members.push(member);
+                while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                    members.push((serde_json::from_str(name.get()).map_err(|_| name.get()), value));
                 }
                 Ok(RawMembers(members))
             }
@@ -95,8 +119,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_spoils_nothing_else_and_is_named() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 7] = [
             (br#"{"sub": "ann", "name": "half \ud83d"}"#, "name"),
+            (br#"{"sub": "ann", "\ud83d": 1}"#, r#""\ud83d""#),
             (b"{\"sub\": \"ann\", \"name\": \"Andr\xe9\"}", "name"),
             (br#"{"sub": "ann", "score": 1e400}"#, "score"),
             (br#"{"sub": "ann", "address": {"street": "\udc00"}}"#, "address"),
@@ -110,6 +135,21 @@ mod tests {
             assert_eq!((object.is_unclear(&[odd]), object.is_unclear(&["sub"])), (!is_read, false), "{odd}");
             assert_eq!(object.once().contains_key(odd), is_read, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_member_that_is_null_or_empty_says_nothing() {
+        let object = JsonObject::parse(br#"{"a": null, "b": "", "c": 0, "d": false, "e": [], "f": " "}"#).unwrap();
+        assert_eq!(
+            ["a", "b", "c", "d", "e", "f", "g"].map(|name| object.has(name)),
+            [false, false, true, true, true, true, false]
+        );
+    }
+
+    #[test]
+    fn a_name_is_read_as_its_escapes_say() {
+        let object = JsonObject::parse(br#"{"\u0073ub": "ann", "sub": "bob"}"#).unwrap();
+        assert_eq!((object.members["sub"].as_str(), object.repeated), (Some("bob"), vec!["sub".to_owned()]));
     }
 
     #[test]

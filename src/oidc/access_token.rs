@@ -58,10 +58,10 @@ pub(super) fn check_type(token: &SignedToken<'_>) -> Result<(), AccessTokenError
     if !is_access_token && token.typ().is_some_and(|typ| typ != "jwt") {
         return Err(AccessTokenError::because("its typ is another token's"));
     }
-    let claims = &token.unverified().members;
+    let claims = token.unverified();
     // Keycloak's access tokens had the nonce of their login, and say of themselves what they are.
-    let is_said_to_be = is_access_token || claims.get("typ").and_then(Value::as_str) == Some("Bearer");
-    let has = |names: &[&str]| names.iter().any(|name| claims.contains_key(*name));
+    let is_said_to_be = is_access_token || claims.members.get("typ").and_then(Value::as_str) == Some("Bearer");
+    let has = |names: &[&str]| names.iter().any(|name| claims.has(name));
     if has(&["at_hash", "c_hash", "s_hash"]) || (!is_said_to_be && has(&["nonce"])) {
         return Err(AccessTokenError::because("it is the ID token of a login"));
     }
@@ -75,6 +75,8 @@ pub(super) fn check_type(token: &SignedToken<'_>) -> Result<(), AccessTokenError
 /// refuses no new token; an expired one is refused at once, because its client knows when to get another.
 pub(super) fn check_claims(claims: &JsonObject, now: Timestamp) -> Result<(), AccessTokenError> {
     check_clear(claims, &["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "scp", "cnf"])?;
+    // By these it is no other token.
+    check_clear(claims, &["nonce", "at_hash", "c_hash", "s_hash", "events", "typ", "token_use"])?;
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str);
     // Keycloak writes `typ` (Bearer, ID, Refresh, Offline), Cognito and Hydra `token_use` (access, id; access_token, refresh_token).
     let is_other_kind = text("typ").is_some_and(|typ| !typ.eq_ignore_ascii_case("bearer"))

@@ -43,9 +43,8 @@ impl Provider {
         let signed = self.verify_signature(&metadata, token, &Algorithm::ASYMMETRIC, KeyPurpose::AccessToken).await;
         let (claims, _) = signed.map_err(unavailable)?.map_err(VerifyError::from)?;
         check_claims(&claims, self.clock.now())?;
-        let says_so = parsed.typ().as_deref() == Some("at+jwt")
-            || ["typ", "token_use"].iter().any(|name| claims.members.contains_key(*name));
-        if !says_so && !MARKS.iter().any(|name| claims.members.contains_key(*name)) {
+        let says_so = parsed.typ().as_deref() == Some("at+jwt") || ["typ", "token_use"].iter().any(|name| claims.has(name));
+        if !says_so && !MARKS.iter().any(|name| claims.has(name)) {
             return Err(AccessTokenError::because("nothing in it says that it is an access token, and not an ID token"));
         }
         let expires_at = time(&claims, "exp");
@@ -65,9 +64,9 @@ impl Provider {
     ) -> Result<AccessToken, AccessTokenError> {
         let (audiences, client, scopes) = use_of(&claims);
         let issued_at = time(&claims, "iat");
-        if let Some(client) = &client {
+        if let Some(client) = client.as_ref().filter(|_| !claims.has("sub")) {
             // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
-            claims.members.entry("sub").or_insert_with(|| format!("client:{client}").into());
+            claims.members.insert("sub".to_owned(), format!("client:{client}").into());
         }
         let identity = self.settings.mapping.identity(&claims.once());
         let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{group_names::GroupNames, roles::Roles};
-use crate::identity::{ExtraClaims, Identity};
+use crate::{
+    identity::{ExtraClaims, Identity},
+    jose::has_member,
+};
 
 /// The claims of an ID token or of user info, as the provider wrote them.
 pub type Claims = Map<String, Value>;
@@ -156,7 +159,7 @@ impl ClaimMapping {
         let speaks = find(newer, &self.email).is_some() || before.email == before.username;
         !speaks
             || address.is_none_or(|address| {
-                !newer.contains_key("email_verified")
+                !has_member(newer, "email_verified")
                     && [&before.email, &before.unverified_email].contains(&&Some(address.clone()))
             })
     }
@@ -196,7 +199,8 @@ impl ClaimMapping {
             let remaining = roles.of(&list(Some(claimed)));
             identity.roles.retain(|role| remaining.contains(role));
         }
-        let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
+        let denied =
+            !self.ignore_email_verified && has_member(claims, "email_verified") && !is_true(claims.get("email_verified"));
         if denied && self.address(claims) == identity.email && identity.email.is_some() {
             identity.unverified_email = identity.email.take();
         }
@@ -214,7 +218,7 @@ impl ClaimMapping {
 /// Whether the provider says that it has left the groups out: by a reference to where they are (distributed claims, OIDC Core
 /// section 5.6.2), or by Microsoft Entra ID's `hasgroups`.
 pub(super) fn lacks_groups(claims: &Claims, field: &str) -> bool {
-    let is_elsewhere = claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(field));
+    let is_elsewhere = claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| has_member(names, field));
     find(claims, field).is_none() && (is_elsewhere || is_true(claims.get("hasgroups")))
 }
 

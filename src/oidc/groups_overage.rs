@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use super::{Claims, FetchError, Provider, SHORT_CALL_TIMEOUT, claims::lacks_groups, discovery::ProviderMetadata};
-use crate::{secret::Secret, telemetry::logs::causes};
+use crate::{jose::has_member, secret::Secret, telemetry::logs::causes};
 
 /// Why Microsoft Graph did not tell the groups. The texts say what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl Provider {
 /// The identifiers in an answer of Graph's. A page of them is no answer: who is missing from it would be missing silently.
 fn read(body: &[u8]) -> Option<Vec<String>> {
     let members: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    if members.contains_key("@odata.nextLink") {
+    if has_member(&members, "@odata.nextLink") {
         return None;
     }
     members.get("value")?.as_array()?.iter().map(|id| id.as_str().map(str::to_owned)).collect()

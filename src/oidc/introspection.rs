@@ -55,7 +55,7 @@ impl Provider {
             return Err(AccessTokenError::because("it is no JWT, and the provider has no introspection endpoint"));
         };
         let claims = read_claims(response)?;
-        if claims.members.contains_key("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
+        if claims.has("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
             return Err(AccessTokenError::because("its iss is another issuer"));
         }
         check_claims(&claims, self.clock.now())?;

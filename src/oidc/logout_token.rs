@@ -80,7 +80,7 @@ pub(super) fn validate(
     if !claims.members.get("events").and_then(|events| events.get(EVENT)).is_some_and(Value::is_object) {
         return refused("it has no logout event");
     }
-    if claims.members.contains_key("nonce") {
+    if claims.has("nonce") {
         return refused("it has a nonce");
     }
     let Some(id) = text("jti") else { return refused("it has no jti") };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{ClaimMapping, Claims, claims::find};
+use crate::jose::has_member;
 
 const VERIFIED: &str = "email_verified";
 
@@ -25,7 +26,7 @@ pub(super) fn merge(mut signed: Claims, userinfo: Claims, mapping: &ClaimMapping
     // A mapped claim may be a path, which is resolved in both documents.
     match (find(&signed, &mapping.email), find(&userinfo, &mapping.email)) {
         // The addresses are the same, and only the ID token tells whether it is verified.
-        (Some(before), Some(newer)) if before == newer && !userinfo.contains_key(VERIFIED) => {}
+        (Some(before), Some(newer)) if before == newer && !has_member(&userinfo, VERIFIED) => {}
         (_, Some(_)) => drop(signed.remove(VERIFIED)),
         (Some(_), None) => drop(userinfo.remove(VERIFIED)),
         (None, None) => {}

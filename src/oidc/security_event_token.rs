@@ -153,7 +153,7 @@ fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToke
     if issued_at > now.plus(MAX_AHEAD) {
         return Err(VerifyError::OutsideValidity("it was issued more than a day in the future"));
     }
-    if claims.members.contains_key("exp") && time(claims, "exp").is_none_or(|expires_at| now >= expires_at.plus(LEEWAY)) {
+    if claims.has("exp") && time(claims, "exp").is_none_or(|expires_at| now >= expires_at.plus(LEEWAY)) {
         return Err(VerifyError::OutsideValidity("it has expired"));
     }
     let Some(Value::Object(events)) = claims.members.get("events") else { return refused("its events are no object") };
@@ -167,6 +167,6 @@ fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToke
         issued_at,
         event_type: event_type.clone(),
         event: event.clone(),
-        sub_id: claims.members.get("sub_id").cloned(),
+        sub_id: claims.members.get("sub_id").filter(|subject| !subject.is_null()).cloned(),
     })
 }

@@ -54,10 +54,10 @@ impl Provider {
         let token = std::str::from_utf8(body).map_err(|_| unusable("it is not text"))?;
         let signed = self.verify_signature(metadata, token, &metadata.userinfo_algorithms, purpose).await?;
         let (claims, _) = signed.map_err(|error| unusable(&error.to_string()))?;
-        if claims.members.contains_key("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
+        if claims.has("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
             return Err(unusable("its iss is another issuer"));
         }
-        if claims.members.contains_key("aud") && !audiences(&claims).contains(&self.client_id()) {
+        if claims.has("aud") && !audiences(&claims).contains(&self.client_id()) {
             return Err(unusable("its aud is another client"));
         }
         Ok(claims)

@@ -92,6 +92,22 @@ fn what_decides_does_nothing_else() {
 }
 
 #[test]
+fn whether_a_claim_is_there_is_asked_in_one_way() {
+    let mut broken = Vec::new();
+    for source in sources().iter().filter(|source| source.room == "oidc") {
+        for (at, line) in code(source).filter(|(_, line)| line.contains(".contains_key(")) {
+            broken.push(format!(
+                "src/{}:{}: null counts as absent (`has_member`): {}",
+                source.path.display(),
+                at + 1,
+                line.trim()
+            ));
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
 fn http1_is_a_leaf_that_could_be_a_crate() {
     for source in sources().iter().filter(|source| source.path.starts_with("forward/http1")) {
         for (at, line) in code(source) {

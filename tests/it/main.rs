@@ -60,6 +60,7 @@ mod long_lived;
 mod lost_keys;
 mod lost_logins;
 mod monitoring;
+mod null_claims;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     clock::Timestamp,
+    jose::{has_member, raw_members},
     oidc::{
         DEFAULT_LIFETIME,
         http::{FetchError, HttpResponse},
@@ -101,10 +102,12 @@ const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 /// cannot be read: a new refresh token that passed for none would have the old one, which is spent, presented again.
 fn members(body: &[u8]) -> Option<Map<String, Value>> {
     let text = String::from_utf8_lossy(body);
-    let all: BTreeMap<String, &RawValue> = serde_json::from_str(&text).ok()?;
+    let all: BTreeMap<String, &RawValue> =
+        raw_members(&text)?.into_iter().filter_map(|(name, raw)| Some((name.ok()?, raw))).collect();
     let mut members = Map::new();
     for name in READ {
         match all.get(name).map(|raw| serde_json::from_str(raw.get())) {
+            Some(Ok(value)) if name == "refresh_token" && !may_be_token(&value) => return None,
             Some(Ok(value)) => {
                 members.insert(name.to_owned(), value);
             }
@@ -113,6 +116,23 @@ fn members(body: &[u8]) -> Option<Map<String, Value>> {
         }
     }
     Some(members)
+}
+
+/// Whether a value is a token, or says that there is none.
+fn may_be_token(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Null | Value::Bool(false))
+}
+
+/// Whether `error` says that there is one: what is null, empty or false does not.
+fn is_error(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is_error) => *is_error,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(members) => !members.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    }
 }
 
 /// A longer `Retry-After` is cut to this, because the provider may recover sooner.
@@ -131,6 +151,10 @@ pub(in crate::oidc) fn read<'a>(
     }
     let members =
         members(&response.body).ok_or(TokenFailure::Unusable("it is not a JSON object with tokens that can be read"))?;
+    // It may have used what was presented all the same.
+    if members.get("error").is_some_and(is_error) {
+        return Err(TokenFailure::Unusable("it has an error that is no code"));
+    }
     let text = |name| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = |name| text(name).map(Secret::new);
     let access_token = text("access_token").ok_or(TokenFailure::Unusable("it has no access_token"))?;
@@ -150,7 +174,10 @@ pub(in crate::oidc) fn read<'a>(
         refresh_token: token("refresh_token"),
         id_token: token("id_token"),
         expires_in: access_token_lifetime(members.get("expires_in")),
-        refresh_expires_in: seconds(members.get("refresh_expires_in").or_else(|| members.get("refresh_token_expires_in"))),
+        refresh_expires_in: ["refresh_expires_in", "refresh_token_expires_in"]
+            .into_iter()
+            .find(|name| has_member(&members, name))
+            .and_then(|name| seconds(members.get(name))),
         // What cannot be stored must not cost the tokens.
         scope: text("scope").filter(|scope| !scope.contains(char::is_control)).map(str::to_owned),
     })

@@ -82,6 +82,42 @@ fn an_error_member_decides_whatever_the_status() {
 }
 
 #[test]
+fn an_error_that_is_no_text_beside_tokens_is_no_success() {
+    for error in [json!({"code": "x"}), json!(true), json!(["x"]), json!(7)] {
+        let body = json!({"access_token": "a", "error": error}).to_string();
+        assert!(matches!(answer(200, &body), Err(TokenFailure::Unusable(_))), "{body}");
+        assert_eq!(code(400, &body), None, "{body}");
+    }
+    for none in [json!(null), json!(""), json!(false), json!(0), json!([]), json!({})] {
+        let body = json!({"access_token": "a", "error": none}).to_string();
+        assert!(answer(200, &body).is_ok(), "{body}");
+    }
+}
+
+#[test]
+fn a_refresh_token_that_is_no_text_passes_for_none_nowhere() {
+    let answer = |token: Value| answer(200, &json!({"access_token": "a", "refresh_token": token}).to_string());
+    for odd in [json!(7), json!({"token": "r"}), json!(["r"]), json!(true)] {
+        assert!(matches!(answer(odd.clone()), Err(TokenFailure::Unusable(_))), "the one before is spent: {odd}");
+    }
+    for none in [json!(null), json!(""), json!(false)] {
+        assert!(answer(none.clone()).unwrap().refresh_token.is_none(), "{none}");
+    }
+}
+
+#[test]
+fn the_life_of_a_refresh_token_is_read_under_either_name() {
+    let life = |members: Value| {
+        let mut body = json!({"access_token": "a"});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        answer(200, &body.to_string()).unwrap().refresh_expires_in.map(|life| life.as_secs())
+    };
+    assert_eq!(life(json!({"refresh_expires_in": 60, "refresh_token_expires_in": 90})), Some(60));
+    assert_eq!(life(json!({"refresh_expires_in": null, "refresh_token_expires_in": 90})), Some(90));
+    assert_eq!(life(json!({"refresh_expires_in": 0, "refresh_token_expires_in": 90})), None, "Keycloak's, which has no end");
+}
+
+#[test]
 fn a_success_without_usable_tokens_is_told_from_one_with() {
     for body in [
         "",
@@ -106,6 +142,8 @@ fn a_success_without_usable_tokens_is_told_from_one_with() {
 
 #[test]
 fn what_is_wrong_with_a_member_that_nobody_reads_costs_no_token() {
+    let by_name = answer(200, r#"{"\ud83d":1,"access_token":"a","refresh_token":"r"}"#).unwrap();
+    assert_eq!(by_name.refresh_token.unwrap().expose(), "r");
     let deep = [b"[".repeat(400), b"]".repeat(400)].concat();
     for odd in [&br#""Ann \ud83d""#[..], b"\"M\xfcller\"", b"1e999", &deep] {
         let before = [br#"{"name":"#, odd, br#","access_token":"a","refresh_token":"r","expires_in":30}"#].concat();
