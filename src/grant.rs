@@ -114,11 +114,11 @@ pub enum EndReason {
     IdentityRefused,
     /// The access token expired and there was no refresh token.
     Expired,
-    /// The tokens are encrypted under a key that no replica has any more. Stored as the reason of an event, and not with the grant: the key
-    /// may come back.
+    /// The tokens cannot be decrypted: no replica has their key any more, or the refresh token was altered. Of a lost key, which may come
+    /// back, only an event is stored; of an altered token it is stored with the grant.
     KeyLost,
     /// The grant belongs to another provider or client than the configured ones. Its refresh token is never sent to anybody else. Stored as
-    /// [`EndReason::KeyLost`] is.
+    /// the reason of an event, and not with the grant: the settings may come back.
     OtherProvider,
 }
 
@@ -287,6 +287,14 @@ impl EndReason {
     /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// Whether the grant is good for its remaining use: nobody has said that its user may not go on, it only cannot be renewed.
+    pub fn leaves_remaining_use(self) -> bool {
+        match self {
+            Self::OutcomeUnknown | Self::Restored | Self::KeyLost => true,
+            Self::Dead | Self::IdentityRefused | Self::Expired | Self::OtherProvider => false,
+        }
     }
 
     /// The reason as it is told of a grant whose refresh token was last presented by `attempt`.

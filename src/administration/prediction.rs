@@ -93,20 +93,11 @@ impl Prediction {
     }
 
     fn by(session: &Session, grant: &GrantEnds, limits: &Limits, now: Timestamp) -> Self {
-        let grant_ended = grant.ended.map(|reason| match reason {
-            // Neither the provider nor the user has ended it, and its access token is used up first.
-            EndReason::OutcomeUnknown | EndReason::Restored | EndReason::KeyLost if grant.unverified_since.is_none() => {
-                now.max(grant.expires_at)
-            }
-            EndReason::OutcomeUnknown
-            | EndReason::Restored
-            | EndReason::KeyLost
-            | EndReason::Dead
-            | EndReason::IdentityRefused
-            | EndReason::Expired
-            | EndReason::OtherProvider => now,
+        let grant_ended = grant.ended.map(|reason| {
+            // Its access token is used up first.
+            let is_used_up = reason.leaves_remaining_use() && grant.unverified_since.is_none();
+            (if is_used_up { now.max(grant.expires_at) } else { now }, EndCause::GrantEnded)
         });
-        let grant_ended = grant_ended.map(|at| (at, EndCause::GrantEnded));
         let limit = |(at, limit): (Timestamp, Limit)| match limit {
             Limit::TokenExpiry => (at, EndCause::TokenExpiry),
             Limit::Absolute => (at, EndCause::Absolute),

@@ -12,6 +12,7 @@ use super::{
     classify::FailureClass,
     decision::{self, RemainingUse, pause},
     engine::Engine,
+    health::report,
     outcome::{CallTiming, Presentation},
     pending::Write,
     recovery::{self, MAX_INTENT_AGE, Plan, Recovery, ReuseWindow, SAVING},
@@ -202,10 +203,10 @@ impl Engine {
             // user goes on with another grant.
             Err(StoreError::Sealed(error @ (SealError::Altered | SealError::Malformed))) => {
                 self.breaker.withdraw();
-                tracing::warn!(grant.id = %id, %error, "the refresh token of a grant cannot be opened");
-                let end = Write::End(Fence::Attempt(attempt), EndReason::KeyLost, None);
-                if self.pending.save_with_retry(id, attempt, end).await? {
-                    self.record_outcome(grant, "dead", EndReason::KeyLost.as_str());
+                let (class, reason) = (FailureClass::Dead.as_str(), EndReason::KeyLost);
+                report(grant, class, reason.as_str(), &error);
+                if self.pending.save_with_retry(id, attempt, Write::End(Fence::Attempt(attempt), reason, None)).await? {
+                    self.record_outcome(grant, class, reason.as_str());
                 }
                 return self.read_outcome(grant).await.map(Some);
             }

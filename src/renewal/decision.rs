@@ -200,13 +200,9 @@ pub(super) fn remaining_use(grant: &Grant, settings: &Settings, now: Timestamp) 
     }
 }
 
-/// Returns what an ended grant is good for. Only a grant of unknown outcome has any use left, and one whose refresh token is lost here,
-/// because neither the user nor the provider ended it.
+/// Returns what an ended grant is good for.
 pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
-    match reason {
-        EndReason::OutcomeUnknown | EndReason::Restored | EndReason::KeyLost => remaining_use(grant, settings, now),
-        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider => RemainingUse::None,
-    }
+    if reason.leaves_remaining_use() { remaining_use(grant, settings, now) } else { RemainingUse::None }
 }
 
 /// Returns what a grant, as it was last known, is good for while it cannot be refreshed: the store cannot be asked, or its tokens cannot

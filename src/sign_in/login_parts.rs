@@ -134,7 +134,8 @@ impl LoginParts {
 
     /// Whether this browser has a session, or may have one while the store cannot be asked.
     pub async fn may_have_session(&self, headers: &HeaderMap) -> bool {
-        self.current_session(headers).await.map_or(true, |current| current.is_some_and(|(_, grant)| grant.ended.is_none()))
+        let is_one = |grant: &Grant| grant.ended.as_ref().is_none_or(|ended| ended.reason.leaves_remaining_use());
+        self.current_session(headers).await.map_or(true, |current| current.is_some_and(|(_, grant)| is_one(&grant)))
     }
 
     /// Returns this browser's session, if it is within its limits, and its grant.

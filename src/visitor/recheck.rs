@@ -9,7 +9,6 @@ use futures_util::{
 
 use super::{Sources, Visitors};
 use crate::{
-    grant::EndReason,
     session::{SessionHash, cache::CachedSession, live::Snapshot},
     store::{Change, StoreError},
     telemetry::logs::causes,
@@ -66,9 +65,9 @@ impl Visitors {
         None
     }
 
-    /// The session, if its requests would be served. A grant whose outcome is unknown is no word of the provider's against its
-    /// user, so what is open stays open. Whom the policy does not let pass any more, by the identity of the last token refresh, is
-    /// not served; a route's own rule is applied to requests alone.
+    /// The session, if its requests would be served. Where nobody has said that its user may not go on, and the grant only cannot be
+    /// renewed, what is open stays open. Whom the policy does not let pass any more, by the identity of the last token refresh, is not
+    /// served; a route's own rule is applied to requests alone.
     async fn still_served(&self, hash: SessionHash) -> Result<Option<Arc<CachedSession>>, StoreError> {
         let Sources { settings, cache, store, policies, clock, .. } = &self.sources;
         let now = clock.now();
@@ -79,8 +78,7 @@ impl Visitors {
         }
         let id = cached.session.grant;
         let Some(grant) = cache.grant(id, now, || store.look_up_grant(id)).await? else { return Ok(None) };
-        let has_ended =
-            grant.ended.as_ref().is_some_and(|ended| !matches!(ended.reason, EndReason::OutcomeUnknown | EndReason::Restored));
+        let has_ended = grant.ended.as_ref().is_some_and(|ended| !ended.reason.leaves_remaining_use());
         let policy = policies.of(grant.registration());
         let is_admitted = policy.is_some_and(|policy| policy.admit(&grant.identity).is_ok());
         Ok((!has_ended && is_admitted).then_some(cached))

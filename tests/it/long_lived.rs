@@ -49,6 +49,17 @@ async fn breaks_off(mut response: http::Response<hyper::body::Incoming>) -> bool
     next.is_some_and(|frame| frame.is_err())
 }
 
+/// What ends later is cut later: after this, whatever was to be cut has been. Twice, because one round of checks has no order within it.
+async fn what_ended_before_was_cut(world: &World) {
+    for _ in 0..2 {
+        let bob = Visitor::of(world.address(), user("bob"));
+        bob.log_in(&world.idp, "/").await;
+        let mut later = bob.websocket().await;
+        bob.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+        assert_eq!(closed_with(&mut later).await, 1008);
+    }
+}
+
 /// RF-28: a WebSocket, stream or download outlives the access token, or its session.
 #[tokio::test]
 async fn a_logout_cuts_websockets_and_streams_on_every_replica_and_nobody_else_s() {
@@ -128,14 +139,7 @@ async fn a_second_login_in_the_same_browser_cuts_nothing_of_its_user_s_and_its_l
         for _ in 0..2 {
             ann.log_in(&world.idp, "/oauth2/start").await;
             assert_ne!(ann.session(), first);
-            // What ends later is cut later: by then this would have been. Twice, because one round of checks has no order within it.
-            for _ in 0..2 {
-                let bob = Visitor::of(world.address(), user("bob"));
-                bob.log_in(&world.idp, "/").await;
-                let mut later = bob.websocket().await;
-                bob.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
-                assert_eq!(closed_with(&mut later).await, 1008);
-            }
+            what_ended_before_was_cut(&world).await;
             assert!(echoes(&mut socket).await);
         }
         ann.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
@@ -187,6 +191,20 @@ async fn a_grant_that_the_provider_ends_cuts_its_connections() {
     world.clock.advance(Duration::from_secs(301));
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(closed_with(&mut socket).await, 1008);
+}
+
+#[tokio::test]
+async fn what_is_open_goes_on_when_a_refresh_token_cannot_be_opened() {
+    let world = World::start().await;
+    let ann = world.signed_in().await;
+    let mut socket = ann.websocket().await;
+    world.sql("UPDATE grants SET refresh_token = access_token").await;
+    world.clock.advance(Duration::from_secs(280));
+    assert!(ann.fetch("/").await.is_upstreams());
+    let ended = async || world.command(&["sessions", "show", "ann@example.com"]).await.1.contains("key_lost");
+    eventually("its end is in the history", ended).await;
+    what_ended_before_was_cut(&world).await;
+    assert!(echoes(&mut socket).await, "her requests are served, and so is what is open");
 }
 
 #[tokio::test]

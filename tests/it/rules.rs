@@ -15,6 +15,7 @@ use crate::harness::{
     Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, Rotation, user},
+    logs::lines_with,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -336,6 +337,8 @@ async fn a_refresh_token_that_cannot_be_opened_is_not_presented_and_its_user_goe
         })
         .await;
         assert!(ann.fetch("/").await.is_upstreams(), "her access token lives on");
+        assert_eq!(ann.get("/oauth2/signed_out").await.header("evergate-response"), "sign_out", "she is not signed out");
+        assert_eq!(lines_with(&[world.idp.issuer(), "failed to renew OIDC token: key_lost"]).len(), 1);
         world.clock.advance(EXPIRED);
         let (session, passes) = (ann.session(), world.idp.passes());
         assert!(ann.browse(&world.idp, "/").await.is_upstreams());

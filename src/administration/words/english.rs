@@ -88,7 +88,7 @@ fn grant(reason: EndReason, words: Option<&str>) -> String {
         }
         EndReason::IdentityRefused => "a renewal brought an identity that is not this user's".to_owned(),
         EndReason::Expired => "its access token expired, and the provider gave no refresh token".to_owned(),
-        EndReason::KeyLost => "its tokens were sealed under a key that is not there any more".to_owned(),
+        EndReason::KeyLost => "its tokens cannot be decrypted: their key is not there any more, or they were altered".to_owned(),
         EndReason::OtherProvider => "it belongs to another provider or client than are configured now".to_owned(),
     }
 }

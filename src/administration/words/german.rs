@@ -97,7 +97,9 @@ fn grant(reason: EndReason, words: Option<&str>) -> String {
         }
         EndReason::IdentityRefused => "eine Erneuerung brachte eine Identität, die nicht die dieses Benutzers ist".to_owned(),
         EndReason::Expired => "das Zugriffstoken ist abgelaufen, und der Anmeldedienst gab kein Refresh-Token".to_owned(),
-        EndReason::KeyLost => "die Tokens sind mit einem Schlüssel verschlüsselt, den es nicht mehr gibt".to_owned(),
+        EndReason::KeyLost => {
+            "die Tokens lassen sich nicht entschlüsseln: den Schlüssel gibt es nicht mehr, oder sie wurden verändert".to_owned()
+        }
         EndReason::OtherProvider => "er gehört zu einem anderen Anmeldedienst oder Client als den jetzt eingestellten".to_owned(),
     }
 }

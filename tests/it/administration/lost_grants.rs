@@ -74,7 +74,7 @@ async fn a_grant_whose_key_no_replica_has_is_told_as_ended_and_one_whose_key_ano
         !said(&world, &["sessions", "why", "bob"]).await.contains("is logged in")
     })
     .await;
-    is_told(&world, "key_lost", "its tokens were sealed under a key that is not there any more").await;
+    is_told(&world, "key_lost", "its tokens cannot be decrypted: their key is not there any more").await;
     let program = Program::of(&administrator(&world).await).await;
     let session = program.get("/sessions?name=bob").await["sessions"][0].clone();
     let grant = program.get(&format!("/grants/{}", session["grant"].as_str().unwrap())).await;
