@@ -13,6 +13,7 @@ mod meant;
 mod place;
 mod prediction;
 pub mod provider_health;
+mod recent_renewals;
 mod search;
 mod settings;
 mod state;

@@ -73,7 +73,7 @@ use pending::Pending;
 use result::Outcome;
 use slots::Slots;
 
-pub use breaker::ClientStanding;
+pub use breaker::{ClientStanding, FAILURE_THRESHOLD};
 pub use classify::is_end_of_grant;
 pub use decision::NextRefresh;
 pub use on_demand::RefreshedNow;

@@ -51,8 +51,8 @@ pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revoc
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use listed::{
-    EventFilter, EventPart, EventPlace, EventsOf, ListPosition, ListedGrant, ListedSession, NameKind, SeenPosition, SessionKind,
-    StoredEvent,
+    EventFilter, EventPart, EventPlace, EventsOf, ListPosition, ListedGrant, ListedSession, NameKind, RecentRenewal,
+    SeenPosition, SessionKind, StoredEvent,
 };
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use provider_hours::{LATENCY_BOUNDS, ProviderHour};

@@ -1,10 +1,10 @@
 //! What the rows of grants do not tell: that they have ended for want of what the settings had, as those of a provider or a client that is
 //! not configured any more, and those whose refresh token is encrypted under a key that no replica has; and that they are not served
-//! because the provider renews nothing.
+//! because the provider renews nothing ([`super::recent_renewals`]).
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Administration;
+use super::{Administration, recent_renewals};
 use crate::{
     client_registration::ClientRegistration,
     grant::{EndReason, Ended, Grant},
@@ -51,15 +51,15 @@ impl Administration {
         sessions
     }
 
-    /// What the provider said when it was last asked for a renewal, if it made none. Whether it was asked lately is not known if the store
-    /// fails.
+    /// What the provider said when it was last asked for a renewal, if it makes none for anybody. Whether it was asked lately is not known
+    /// if the store fails.
     async fn last_failure(&self, issuer: &str, known: &mut BTreeMap<String, Option<String>>) -> Option<String> {
         if let Some(failure) = known.get(issuer) {
             return failure.clone();
         }
-        let last = self.store.last_renewal(issuer, self.clock.now().minus(RECENT)).await.ok().flatten();
-        let failed = last.filter(|event| ["config", "retry", "ambiguous"].contains(&event.outcome.as_str()));
-        let failure = failed.map(|event| event.words().unwrap_or(event.reason));
+        let since = self.clock.now().minus(RECENT);
+        let recent = self.store.recent_renewals(issuer, since, recent_renewals::MOST_READ).await.unwrap_or_default();
+        let failure = recent_renewals::failure_for_all(recent).map(|event| event.words().unwrap_or(event.reason));
         known.insert(issuer.to_owned(), failure.clone());
         failure
     }

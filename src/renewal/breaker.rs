@@ -60,7 +60,7 @@ pub(super) struct FailureEffect {
 }
 
 /// The number of consecutive failures after which the breaker opens.
-const FAILURE_THRESHOLD: u32 = 3;
+pub const FAILURE_THRESHOLD: u32 = 3;
 /// The pause between probes while the client is refused.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
 /// How long a failure counts as a sign of trouble.

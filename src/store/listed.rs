@@ -51,8 +51,8 @@ pub struct ListedGrant {
     pub is_outcome_unknown: bool,
     /// Whether that attempt stands for whatever was presented since the backup that the database was restored from.
     pub is_restored: bool,
-    /// What the provider said when it was last asked for a renewal and made none, if the session is not served until it makes one. The row
-    /// does not tell it.
+    /// What the provider said when it was last asked for a renewal, if it makes none for anybody and the session is not served until it
+    /// makes one. The row does not tell it.
     pub unserved: Option<String>,
     /// The provider refused the last renewal with this code, without ending the grant.
     pub refused: Option<String>,
@@ -140,6 +140,15 @@ impl StoredEvent {
     pub fn place(&self) -> EventPlace {
         EventPlace { at: self.event.at, id: self.id }
     }
+}
+
+/// A token refresh, as the history tells it, and its grant as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentRenewal {
+    /// The event.
+    pub event: Event,
+    /// Whether its grant is there, and the provider has not refused to renew that one without ending it.
+    pub is_unrefused: bool,
 }
 
 /// A part of a list of events.

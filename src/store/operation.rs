@@ -80,7 +80,7 @@ operations! {
     EventGrants "event_grants" Read,
     ProviderHours "provider_hours" Read,
     SampleGrants "sample_grants" Read,
-    LastRenewal "last_renewal" Read,
+    RecentRenewals "recent_renewals" Read,
     EventsOfAdministrators "events_of_administrators" Read,
     Counts "counts" Read,
     Now "now" Read,

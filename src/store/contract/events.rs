@@ -13,7 +13,7 @@ use crate::{
     history::Event,
     reading::Reading,
     store::{
-        EventFilter, EventPart, EventPlace, EventsOf, StoreError, StoredEvent,
+        EventFilter, EventPart, EventPlace, EventsOf, RecentRenewal, StoreError, StoredEvent,
         event_buffer::EventBuffer,
         operation::{Read, Write},
         statements::PrefixRange,
@@ -86,12 +86,12 @@ impl Store {
             .map(Reading::even_if_old)
     }
 
-    /// Reads the newest token refresh at the provider with this issuer since a time.
+    /// Reads the newest token refreshes at the provider with this issuer since a time, the newest first, and `most` at most.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn last_renewal(&self, issuer: &str, since: Timestamp) -> Result<Option<Event>, StoreError> {
-        self.read(Read::LastRenewal, |connection| Box::pin(connection.last_renewal(issuer, since)))
+    pub async fn recent_renewals(&self, issuer: &str, since: Timestamp, most: i64) -> Result<Vec<RecentRenewal>, StoreError> {
+        self.read(Read::RecentRenewals, |connection| Box::pin(connection.recent_renewals(issuer, since, most)))
             .await
             .map(Reading::even_if_old)
     }

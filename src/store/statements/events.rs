@@ -6,7 +6,7 @@ use crate::{
     history::{Event, Kind},
     secret::hex,
     store::{
-        EventFilter, EventPart, EventPlace, EventsOf, StoreError, StoredEvent,
+        EventFilter, EventPart, EventPlace, EventsOf, RecentRenewal, StoreError, StoredEvent,
         connection::{Connection, Row},
         rows,
         sql::Template,
@@ -175,14 +175,21 @@ impl Connection<'_> {
     }
 
     /// The newest token refresh at a provider since a time.
-    pub(in crate::store) async fn last_renewal(&mut self, issuer: &str, since: Timestamp) -> Result<Option<Event>, StoreError> {
+    pub(in crate::store) async fn recent_renewals(
+        &mut self,
+        issuer: &str,
+        since: Timestamp,
+        most: i64,
+    ) -> Result<Vec<RecentRenewal>, StoreError> {
         // By the index of times, backwards: where there are many events, there are many token refreshes among them.
         const SQL: &Template = &Template::new(
-            "SELECT {event_columns} FROM events WHERE at >= $2 AND kind = 'renewal' AND issuer = $1 \
-             ORDER BY at DESC, id DESC LIMIT 1",
+            "SELECT {event_columns}, \
+             EXISTS (SELECT 1 FROM grants WHERE id = events.grant_id AND refused_code IS NULL) AS is_unrefused \
+             FROM events WHERE at >= $2 AND kind = 'renewal' AND issuer = $1 ORDER BY at DESC, id DESC LIMIT $3",
         );
-        let rows = self.query(SQL).bind(issuer).bind(since.0).fetch_all().await?;
-        Ok(events_of(&rows)?.pop().map(|stored| stored.event))
+        let rows = self.query(SQL).bind(issuer).bind(since.0).bind(most).fetch_all().await?;
+        let events = events_of(&rows)?.into_iter().map(|stored| stored.event);
+        events.zip(&rows).map(|(event, row)| Ok(RecentRenewal { event, is_unrefused: row.get("is_unrefused")? })).collect()
     }
 
     /// What administrators did, which has an index of its own.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PAGE, Program, administered, administrator, both, browser};
 use crate::harness::{
@@ -110,6 +110,25 @@ async fn keys_are_told_by_name_with_what_they_encrypt() {
     let id = provider["keys"][0]["key"].as_str().unwrap();
     assert!(text.contains(&format!("Signing keys of {}", world.idp.issuer())) && text.contains(id), "{text}");
     assert!(text.contains("This replica fetched them") && text.contains("names no end"), "{text}");
+}
+
+#[tokio::test]
+async fn one_grant_s_refusal_tells_nothing_of_the_sessions_of_others() {
+    for kind in both() {
+        let world = administered().on(kind).set("oidc_outage_grace", "1h").start().await;
+        let (bob, _eve) = (browser(&world, user("bob")).await, browser(&world, user("eve")).await);
+        let said = async |arguments: &[&str]| world.command(arguments).await.1;
+        let refused = Misbehaviour::Answer(400, json!({ "error": "invalid_scope" }).to_string(), Vec::new());
+        let lost = Misbehaviour::Answer(502, String::new(), Vec::new());
+        for (answer, reason) in [(refused, "invalid_scope"), (lost, "status_502")] {
+            world.clock.advance(Duration::from_secs(2 * 3600));
+            world.idp.misbehave(Endpoint::Refresh, answer);
+            assert!(!bob.fetch("/").await.is_upstreams());
+            eventually("it is in the history", async || said(&["sessions", "show", "bob"]).await.contains(reason)).await;
+            let listed: Value = serde_json::from_str(&said(&["sessions", "list", "eve", "--json"]).await).unwrap();
+            assert_eq!(listed["sessions"][0]["state"], "renewable", "{reason}: {listed}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn history_and_upkeep(store: &Store) {
         store.event_sessions(prefix).await.unwrap();
         store.event_grants(prefix).await.unwrap();
     }
-    store.last_renewal("https://idp", Timestamp(AT.0 - 3_600_000)).await.unwrap();
+    store.recent_renewals("https://idp", Timestamp(AT.0 - 3_600_000), 16).await.unwrap();
     store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
     assert!(!store.has_sessions(grant).await.unwrap());
     assert!(!store.sample_grants().await.unwrap().is_empty());
