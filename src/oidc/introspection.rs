@@ -26,6 +26,8 @@ pub enum Introspection {
     Inactive,
     /// Nothing: the provider refuses the call, or its response is unusable.
     Inconclusive(&'static str),
+    /// Nothing: somebody else has answered, with this. A page of maintenance goes; an ingress that lets nobody through to the endpoint stays.
+    Blocked(String),
     /// The provider could not be called now, for this reason.
     Unavailable(String),
 }
@@ -108,23 +110,24 @@ fn read(response: Result<HttpResponse, FetchError>) -> Introspection {
         Ok(response) => response,
         Err(error) => return Introspection::Unavailable(causes(&error)),
     };
-    // A page of maintenance, a firewall's refusal or a redirect is not the provider's answer, which has a code (RFC 7662 section 2.3).
-    let is_away = response.status.is_server_error() || response.status == StatusCode::TOO_MANY_REQUESTS;
-    if is_away || (!response.status.is_success() && error_code(&response.body).is_none()) {
+    let is_later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&response.status);
+    if is_later || response.status.is_server_error() {
         return Introspection::Unavailable(format!("status {}", response.status));
+    }
+    // A page of maintenance, a firewall's refusal or a redirect is not the provider's answer, which has a code (RFC 7662 section 2.3).
+    if !response.status.is_success() && error_code(&response.body).is_none() {
+        return Introspection::Blocked(format!("status {}", response.status));
     }
     if !response.status.is_success() {
         return Introspection::Inconclusive("introspection_refused");
     }
-    let Ok(answer) = serde_json::from_slice::<Value>(&response.body) else {
-        return Introspection::Unavailable("the answer is not JSON".to_owned());
-    };
-    match answer.as_object().and_then(|members| members.get("active")) {
-        Some(Value::Bool(true)) => Introspection::Active,
-        Some(Value::Bool(false)) => Introspection::Inactive,
-        Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => {
+    match JsonObject::parse(&response.body).map(|answer| answer.once().remove("active")) {
+        Some(Some(Value::Bool(true))) => Introspection::Active,
+        Some(Some(Value::Bool(false))) => Introspection::Inactive,
+        Some(Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None) => {
             Introspection::Inconclusive("introspection_unreadable")
         }
+        None => Introspection::Blocked("the answer is not a JSON object".to_owned()),
     }
 }
 
@@ -146,18 +149,29 @@ mod tests {
         for (status, body) in [
             (200, r#"{"active":"true"}"#),
             (200, r#"{"active":1}"#),
-            (200, "[]"),
+            (200, r#"{"active":false,"active":true}"#),
             (401, r#"{"error":"invalid_client"}"#),
             (403, r#"{"error":"access_denied"}"#),
             (400, r#"{"error":"invalid_request"}"#),
         ] {
             assert!(matches!(judged(status, body), Introspection::Inconclusive(_)), "{status} {body}");
         }
-        for status in [500, 503, 429, 400, 401, 403, 404, 408, 302] {
+        for status in [500, 503, 429, 408] {
             assert!(matches!(judged(status, r#"{"active":true}"#), Introspection::Unavailable(_)), "{status}");
         }
-        for page in ["", "<html>maintenance</html>", "{\"active\":"] {
-            assert!(matches!(judged(200, page), Introspection::Unavailable(_)), "{page}");
+        for status in [400, 401, 403, 404, 302] {
+            assert!(matches!(judged(status, r#"{"active":true}"#), Introspection::Blocked(_)), "{status}");
+        }
+        for page in ["", "[]", "<html>maintenance</html>", "{\"active\":"] {
+            assert!(matches!(judged(200, page), Introspection::Blocked(_)), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_latin_1_or_half_a_surrogate_pair_in_an_introspection_costs_nothing() {
+        for body in [&b"{\"username\":\"Andr\xe9\",\"active\":true}"[..], br#"{"active":true,"name":"\ud83d","big":1e400}"#] {
+            let (status, headers) = (StatusCode::OK, HeaderMap::new());
+            assert!(matches!(read(Ok(HttpResponse { status, headers, body: Bytes::from(body) })), Introspection::Active));
         }
     }
 }

@@ -44,6 +44,8 @@ const MAX_INTROSPECTIONS: i64 = 12;
 /// The shortest and the longest pause between introspections.
 const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// The same where somebody else answers in the endpoint's place, who may do so for good.
+const MAX_BLOCKED_INTROSPECTIONS: i64 = 3;
 impl Engine {
     /// Refreshes the grant, unless it has been refreshed since it was read.
     pub(super) async fn renew(self: &Arc<Self>, grant: Arc<Grant>) -> Outcome {
@@ -298,6 +300,7 @@ impl Engine {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
             self.store.enqueue_event(Event { duration: Some(took), ..event });
         };
+        let most = if matches!(response, Introspection::Blocked(_)) { MAX_BLOCKED_INTROSPECTIONS } else { MAX_INTROSPECTIONS };
         match response {
             Introspection::Active => {
                 record("introspected_active");
@@ -309,13 +312,13 @@ impl Engine {
                 record("introspected_inactive");
             }
             Introspection::Inconclusive(why) => record(why),
-            Introspection::Unavailable(why) => {
+            Introspection::Unavailable(why) | Introspection::Blocked(why) => {
                 let now = self.clock.now();
                 tracing::debug!(grant.id = %grant.id, error = why, "introspection of a refresh token of unknown outcome is unavailable");
                 // Introspection is repeated while the user can be served meanwhile. It says nothing about the token endpoint, so
                 // the breaker ignores it.
                 let is_served = decision::remaining_use(grant, &self.settings, now) != RemainingUse::None;
-                if is_served && grant.presented < MAX_INTROSPECTIONS {
+                if is_served && grant.presented < most {
                     self.breaker.withdraw();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
                     let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);

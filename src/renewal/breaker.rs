@@ -83,6 +83,12 @@ impl Breaker {
         state.failures > 0 && now.is_within(FAILURE_TTL, state.failed_at) && (state.outage || !state.introspection_responds)
     }
 
+    /// Whether the breaker has opened, and the last failure is recent: one failure alone is no outage.
+    pub(super) fn in_outage(&self, now: Timestamp) -> bool {
+        let state = self.state();
+        state.outage && now.is_within(FAILURE_TTL, state.failed_at)
+    }
+
     /// Whether the provider refuses this client.
     pub(super) fn client_is_refused(&self) -> bool {
         self.state().client_refused
@@ -219,10 +225,10 @@ mod tests {
         let breaker = Breaker::default();
         breaker.record_failure(FailureClass::Ambiguous, NOW);
         assert!(breaker.enter(NOW, None).is_ok() && breaker.in_trouble(NOW));
-        assert!(!breaker.record_failure(FailureClass::Ambiguous, NOW).outage_began);
+        assert!(!breaker.record_failure(FailureClass::Ambiguous, NOW).outage_began && !breaker.in_outage(NOW));
         assert!(breaker.record_failure(FailureClass::Ambiguous, NOW).outage_began);
         assert!(!breaker.record_failure(FailureClass::Ambiguous, NOW).outage_began, "it is said once");
-        assert!(breaker.enter(NOW, None).is_err());
+        assert!(breaker.enter(NOW, None).is_err() && breaker.in_outage(NOW));
         let later = NOW.plus(MAX_BACKOFF);
         assert_eq!(breaker.enter(later, None), Ok(CallKind::HalfOpenProbe));
         assert!(breaker.enter(later, None).is_err(), "one probe at a time");

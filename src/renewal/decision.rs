@@ -30,7 +30,7 @@ pub(super) enum Decision {
     /// The claims were read by other settings, and refreshes do not bring them as they are read now. The grant lives, and nothing is
     /// recorded of it: after a rollback it is as good as it was.
     ReadOtherwise,
-    /// The grant has ended.
+    /// The grant has ended: a login brings another, unless the provider is away and the grace runs.
     SignInAgain(EndReason),
 }
 
@@ -75,8 +75,6 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if let Some(ended) = &grant.ended {
         return match remaining_use_after_end(ended.reason, grant, settings, now) {
             RemainingUse::Live => serve(false, false),
-            // A browser is not sent to a provider that is unavailable.
-            RemainingUse::Grace if in_trouble => serve(true, false),
             RemainingUse::Grace | RemainingUse::None => Decision::SignInAgain(ended.reason),
         };
     }

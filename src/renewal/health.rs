@@ -104,6 +104,10 @@ impl Engine {
     /// sent to a provider that is unavailable, nor to one that does not answer while its request, which has `waited` already, may
     /// still wait.
     pub(super) async fn is_provider_available(self: &Arc<Self>, grant: &Arc<Grant>, waited: Stopwatch) -> bool {
+        // Nobody waits for the probe that finds out whether an outage is over.
+        if self.breaker.in_outage(self.clock.now()) {
+            return false;
+        }
         // Nobody waits again for a check that one request has waited for in vain.
         let checked_for = self.provider_check_began().map(Stopwatch::elapsed).unwrap_or_default();
         let left = self.timings.blocking_refresh_wait.saturating_sub(waited.elapsed().max(checked_for));
@@ -122,11 +126,12 @@ impl Engine {
     }
 
     /// If the last token call failed, here or on the replica that lost this grant's response, the provider is probed as in an
-    /// outage; otherwise only its metadata is requested.
+    /// outage, because it may have lost that one response alone, and nobody else may renew for long; otherwise only its metadata is
+    /// requested.
     async fn check_provider(&self, grant: &Grant) -> bool {
         let _guard = self.provider_check.lock().await;
         let now = self.clock.now();
-        if self.breaker.in_trouble(now) {
+        if self.breaker.in_outage(now) {
             return false;
         }
         if self.breaker.answered_within(RECENT, now) {

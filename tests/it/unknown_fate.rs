@@ -199,6 +199,44 @@ async fn what_somebody_else_answers_to_an_introspection_gives_no_grant_up() {
 }
 
 #[tokio::test]
+async fn where_introspection_is_blocked_the_browser_goes_through_the_provider_after_a_few_tries() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Answer(403, "<html>not from here</html>".to_owned(), vec![]));
+    lose(&world, &visitor, lost_answer()).await;
+    eventually("the browser goes on with another grant", async || {
+        world.clock.advance(Duration::from_secs(2));
+        visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+    })
+    .await;
+    assert_eq!((world.idp.prompts(), world.idp.calls(Endpoint::Introspection)), (1, 3), "silently");
+}
+
+#[tokio::test]
+async fn one_lost_response_sends_a_browser_through_the_provider_within_seconds_also_where_nobody_else_renews() {
+    for outage in ["strict", "grace"] {
+        let route = format!("[[route]]\npath = \"/\"\noutage = \"{outage}\"\n");
+        let world = World::build().set("oidc_preset", "authelia").routes(move |_| route.clone()).start().await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Refresh, lost_answer());
+        world.clock.advance(EXPIRED);
+        eventually("the answer is lost", async || {
+            visitor.fetch("/").await;
+            failures(&world) == 1
+        })
+        .await;
+        world.idp.behave(Endpoint::Refresh);
+        // Far less than a failure counts as a sign of trouble.
+        world.clock.advance(Duration::from_secs(10));
+        eventually("the browser goes on with another grant", async || {
+            visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+        })
+        .await;
+        assert_eq!((world.idp.prompts(), world.idp.calls(Endpoint::Probe)), (1, 1), "{outage}: silently, after one probe");
+    }
+}
+
+#[tokio::test]
 async fn an_introspection_that_is_too_slow_to_be_of_use_is_made_again_and_then_given_up() {
     let world = introspecting(true).await;
     let visitor = world.signed_in().await;
