@@ -122,6 +122,7 @@ mod tests {
             code: code.map(str::to_owned),
             description: None,
             retry_after,
+            may_hide_an_answer: false,
         };
         let wait = Duration::from_secs(7);
         for (failure, expected) in [

@@ -65,7 +65,8 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
                 ErrorMeaning::Ambiguous => FailureClass::Ambiguous,
             }
         }
-        TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
+        TokenFailure::Refused { status, code, retry_after, may_hide_an_answer, .. } => match code.as_deref() {
+            None if *may_hide_an_answer && retry_after.is_none() => FailureClass::Ambiguous,
             // The `error` of a failing server does not show what the server did.
             Some(_) | None if let Some(class) = by_server_failure(*status, *retry_after) => class,
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => FailureClass::Dead,

@@ -237,6 +237,23 @@ async fn one_lost_response_sends_a_browser_through_the_provider_within_seconds_a
 }
 
 #[tokio::test]
+async fn an_envoy_that_may_have_lost_the_providers_answer_has_no_spent_token_presented_again() {
+    let world = World::build().set("oidc_preset", "authelia").start().await;
+    let visitor = world.signed_in().await;
+    let page = "upstream connect error or disconnect/reset before headers".to_owned();
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, page, vec![("server", "envoy")]));
+    world.clock.advance(EXPIRED);
+    eventually("the answer is lost", async || {
+        visitor.fetch("/").await;
+        !lines_with(&[world.idp.issuer(), "failed to renew OIDC token: status_503"]).is_empty()
+    })
+    .await;
+    world.idp.behave(Endpoint::Refresh);
+    world.clock.advance(Duration::from_secs(10));
+    assert_unknown(&world, &visitor, 1).await;
+}
+
+#[tokio::test]
 async fn an_introspection_that_is_too_slow_to_be_of_use_is_made_again_and_then_given_up() {
     let world = introspecting(true).await;
     let visitor = world.signed_in().await;

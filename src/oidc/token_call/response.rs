@@ -70,6 +70,8 @@ pub enum TokenFailure {
         description: Option<String>,
         /// `Retry-After`, if there is one.
         retry_after: Option<Duration>,
+        /// Whether a proxy before the provider has answered by itself, and may have lost the provider's answer.
+        may_hide_an_answer: bool,
     },
     /// A success without usable tokens.
     #[error("the provider's token response is unusable: {0}")]
@@ -192,7 +194,15 @@ pub(in crate::oidc) fn refusal<'a>(response: &HttpResponse, secrets: impl Iterat
         code: error_code(&response.body),
         description: said.and_then(|said| safe_description(said, secrets)),
         retry_after: retry_after(&response.headers),
+        may_hide_an_answer: response.status == StatusCode::SERVICE_UNAVAILABLE && is_envoys_own(&response.headers),
     }
+}
+
+/// Whether Envoy (Istio, Contour, Emissary) has answered by itself: it times what comes from behind it. Its 503 is also that of a
+/// connection that broke after the request was sent, for which other proxies have 502.
+fn is_envoys_own(headers: &HeaderMap) -> bool {
+    let is_envoy = headers.get(header::SERVER).is_some_and(|server| ["envoy", "istio-envoy"].iter().any(|name| server == name));
+    is_envoy && !headers.contains_key("x-envoy-upstream-service-time")
 }
 
 /// The lifetime of an access token. One without, or with an absurd one, gets [`DEFAULT_LIFETIME`], so that it is neither renewed at

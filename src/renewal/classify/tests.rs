@@ -14,6 +14,7 @@ fn refused(preset: &str, status: u16, code: &str) -> FailureClass {
         code,
         description: None,
         retry_after: Some(Duration::from_secs(7)),
+        may_hide_an_answer: false,
     };
     classify(&failure, Preset::named(preset).unwrap().error_rules)
 }
@@ -142,6 +143,7 @@ fn what_a_dummy_is_told_is_no_word_about_real_tokens_unless_the_provider_knows_h
             code: code.map(str::to_owned),
             description: None,
             retry_after: None,
+            may_hide_an_answer: false,
         };
         [false, true].map(|rejects| is_inconclusive(&failure, classify(&failure, &[]), rejects))
     };
@@ -185,6 +187,7 @@ fn whatever_ends_a_grant_or_leaves_its_outcome_unknown_is_counted_from_zero() {
         code: code.map(str::to_owned),
         description: None,
         retry_after: None,
+        may_hide_an_answer: false,
     };
     let codes: Vec<_> = codes.map(Some).chain([None]).collect();
     let mut failures: Vec<_> = (400..600)
@@ -206,5 +209,19 @@ fn whatever_ends_a_grant_or_leaves_its_outcome_unknown_is_counted_from_zero() {
     assert!(seen.len() > 12, "{seen:?}");
     for line in seen {
         assert!(text.contains(&line), "{line} is not there before it happens");
+    }
+}
+
+#[test]
+fn a_503_of_a_proxy_s_own_may_hide_the_providers_answer_unless_it_says_that_nothing_was_done() {
+    for (status, code, retry_after, may_hide_an_answer, expected) in [
+        (503, None, None, true, FailureClass::Ambiguous),
+        (503, None, None, false, FailureClass::Retry(None)),
+        (503, Some("temporarily_unavailable"), None, true, FailureClass::Retry(None)),
+        (503, None, Some(Duration::from_secs(7)), true, RETRY),
+    ] {
+        let (status, code) = (StatusCode::from_u16(status).unwrap(), code.map(str::to_owned));
+        let failure = TokenFailure::Refused { status, code, description: None, retry_after, may_hide_an_answer };
+        assert_eq!(classify(&failure, &[]), expected, "{failure:?}");
     }
 }

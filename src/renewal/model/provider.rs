@@ -61,6 +61,7 @@ impl Reply {
             code: code.map(str::to_owned),
             description: None,
             retry_after: Some(Duration::from_secs(1)),
+            may_hide_an_answer: false,
         };
         match self {
             Self::Tokens(_) => TokenFailure::Unusable("the model takes these tokens for unusable"),

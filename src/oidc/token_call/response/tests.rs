@@ -182,3 +182,22 @@ fn retry_after_is_read_in_both_forms_and_bounded() {
     assert_eq!(retry_after(&headers("99999999")), Some(MAX_RETRY_AFTER));
     assert_eq!(retry_after(&headers("soon")), None);
 }
+
+#[test]
+fn envoy_s_own_503_may_hide_an_answer_and_one_that_it_passes_on_does_not() {
+    for (status, server, timed, expected) in [
+        (503, "envoy", false, true),
+        (503, "istio-envoy", false, true),
+        (503, "istio-envoy", true, false),
+        (503, "nginx", false, false),
+        (404, "envoy", false, false),
+    ] {
+        let mut headers = HeaderMap::from_iter([(header::SERVER, server.parse().unwrap())]);
+        if timed {
+            headers.insert("x-envoy-upstream-service-time", "3".parse().unwrap());
+        }
+        let response = HttpResponse { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() };
+        let TokenFailure::Refused { may_hide_an_answer, .. } = refusal(&response, [].into_iter()) else { panic!("no refusal") };
+        assert_eq!(may_hide_an_answer, expected, "{status} {server} {timed}");
+    }
+}
