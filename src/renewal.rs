@@ -54,7 +54,7 @@ use tracing::Instrument;
 
 use crate::{
     clock::{Clock, Stopwatch},
-    grant::{EndReason, Grant},
+    grant::{AttemptId, EndReason, Grant},
     history::Event,
     lock::Mutex,
     oidc::{Provider, Providers},
@@ -382,7 +382,8 @@ impl Engine {
         {
             return;
         }
-        match self.store.end_grant(grant.id, Fence::Generation(grant.generation), EndReason::Expired, None).await {
+        let (fence, by) = (Fence::Generation(grant.generation), AttemptId::random());
+        match self.store.end_grant(grant.id, by, fence, EndReason::Expired, None).await {
             Ok(true) => {
                 self.record_outcome(grant, "dead", "no_refresh_token");
                 tracing::warn!(

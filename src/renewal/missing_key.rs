@@ -80,13 +80,14 @@ impl Renewer {
         }
         let (now, name) = (self.clock.now(), format!("lost {} {}", grant.id, reason.as_str()));
         match self.store.consume_once(sha256(name.as_bytes()), now.plus(TOLD_FOR)).await {
-            Ok(true) => {
+            Ok(false) => {}
+            // The next request tells it.
+            Err(error) if error.nothing_was_written() => self.lost.forget(grant.id, reason),
+            // It may be this call's own mark that the next one finds: told twice is better than never.
+            Ok(true) | Err(_) => {
                 self.store.enqueue_event(Event::renewal(grant, now, "dead", reason.as_str()));
                 tracing::info!(grant.id = %grant.id, reason = reason.as_str(), "a grant cannot be renewed any more");
             }
-            Ok(false) => {}
-            // The next request tells it.
-            Err(_) => self.lost.forget(grant.id, reason),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Write {
             Self::Unverified(generation, unverified) => store.mark_unverified(id, *generation, *unverified).await.map(|()| true),
             Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
             Self::EndIfLockedOut(names) => names.end_if_locked_out(store).await,
-            Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,
+            Self::End(fence, reason, code) => store.end_grant(id, attempt, *fence, *reason, code.as_deref()).await,
         }
     }
 }

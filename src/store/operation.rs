@@ -114,7 +114,7 @@ operations! {
     ExpireLease "expire_lease" Repeatable,
     ExpireDeadOwnersLease "expire_dead_owners_lease" Repeatable,
     AbandonAttempt "abandon_attempt" Repeatable,
-    EndGrant "end_grant" Once,
+    EndGrant "end_grant" Repeatable,
     SaveIdentity "save_identity" Repeatable,
     MarkUnverified "mark_unverified" Repeatable,
     DueBeforeIdleExpiry "due_before_idle_expiry" Once,

@@ -113,7 +113,7 @@ impl Row {
             Some(_) | None => self.generation == generation,
         };
         if !fence || !matches!(self.ended, None | Some(EndReason::OutcomeUnknown)) {
-            return self.last_attempt == Some(attempt);
+            return self.last_attempt == Some(attempt) && self.generation > generation;
         }
         let rotation = rotation_number(if rotated { Rotation::Rotating } else { Rotation::Reusable });
         *self = Self {
@@ -159,7 +159,7 @@ impl Row {
     /// `end_grant`, fenced by the attempt.
     pub(super) fn end(&mut self, attempt: u8) {
         if self.attempt == Some(attempt) && self.ended.is_none() {
-            (self.ended, self.attempt) = (Some(EndReason::Dead), None);
+            (self.ended, self.attempt, self.last_attempt) = (Some(EndReason::Dead), None, Some(attempt));
             (self.owner, self.owner_seen, self.lease_left) = (None, None, 0);
         }
     }

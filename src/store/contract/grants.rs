@@ -3,7 +3,7 @@
 use super::Store;
 use crate::{
     clock::Timestamp,
-    grant::{EndReason, Grant, GrantId},
+    grant::{AttemptId, EndReason, Grant, GrantId},
     identity::Identity,
     reading::Reading,
     secret::Secret,
@@ -80,12 +80,21 @@ impl Store {
         self.read(Read::HasSessions, |connection| Box::pin(connection.has_sessions(id))).await?.current()
     }
 
-    /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed.
+    /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed. A call that is repeated
+    /// `by` the same one finds its own end.
     ///
     /// # Errors
     /// Whether the grant ended is unknown, unless [`StoreError::nothing_was_written`].
-    pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
-        let ended = self.write(Write::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
+    pub async fn end_grant(
+        &self,
+        id: GrantId,
+        by: AttemptId,
+        fence: Fence,
+        reason: EndReason,
+        code: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let end = self.write(Write::EndGrant, |connection| Box::pin(connection.end_grant(id, by, fence, reason, code)));
+        let ended = end.await?;
         if ended {
             self.committed.grant_ended(id);
         }

@@ -26,18 +26,19 @@ impl Connection<'_> {
     pub(in crate::store) async fn end_grant(
         &mut self,
         id: GrantId,
+        by: AttemptId,
         fence: Fence,
         reason: EndReason,
         code: Option<&str>,
     ) -> Result<bool, StoreError> {
         let statement = match fence {
             Fence::Attempt(_) => {
-                "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
-                 attempt_owner = NULL, lease_until = NULL WHERE id = $1 AND attempt = $4 AND ended_reason IS NULL"
+                "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, attempt_owner = NULL, \
+                 lease_until = NULL, last_attempt = $5 WHERE id = $1 AND attempt = $4 AND ended_reason IS NULL"
             }
             Fence::Generation(_) => {
-                "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
-                 attempt_owner = NULL, lease_until = NULL WHERE id = $1 AND generation = $4 AND ended_reason IS NULL"
+                "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, attempt_owner = NULL, \
+                 lease_until = NULL, last_attempt = $5 WHERE id = $1 AND generation = $4 AND ended_reason IS NULL"
             }
         };
         let query = self.query(statement).bind(&id.0[..]).bind(reason.as_str()).bind(code);
@@ -45,7 +46,13 @@ impl Connection<'_> {
             Fence::Attempt(attempt) => query.bind(attempt.0.to_vec()),
             Fence::Generation(generation) => query.bind(generation),
         };
-        Ok(query.execute().await? > 0)
+        if query.bind(by.0.to_vec()).execute().await? > 0 {
+            return Ok(true);
+        }
+        // An earlier call may have been committed though its response was lost.
+        const OURS: &str = "SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2 AND ended_reason = $3";
+        let ours = self.query(OURS).bind(&id.0[..]).bind(&by.0[..]).bind(reason.as_str()).fetch_optional().await?;
+        Ok(ours.is_some())
     }
 
     pub(in crate::store) async fn save_identity(

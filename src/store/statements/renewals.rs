@@ -127,9 +127,10 @@ impl Connection<'_> {
         }
         // An earlier call for this attempt may have been committed though its response was lost.
         let ours = self
-            .query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2")
+            .query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2 AND generation > $3")
             .bind(&id.0[..])
             .bind(&attempt.0[..])
+            .bind(generation)
             .fetch_optional()
             .await?;
         Ok(ours.is_some())
@@ -189,11 +190,15 @@ impl Connection<'_> {
         own: LastBeat<'_>,
     ) -> Result<bool, StoreError> {
         const SQL: &Template = &Template::new(
-            "UPDATE grants SET ended_reason = 'outcome_unknown' \
+            "UPDATE grants SET ended_reason = 'outcome_unknown', attempt_owner = $6 \
              WHERE id = $1 AND attempt = $2 AND lease_until <= {now} AND ended_reason IS NULL \
              AND ($4 OR lease_until = 0 OR EXISTS (SELECT 1 FROM replicas WHERE name = $3 AND seen_at > {now} - $5))",
         );
-        // The attempt's id stays, so that its outcome can still be saved. As to this replica's heartbeat, see `begin_renewal`.
+        const OURS: &str = "SELECT 1 AS one FROM grants WHERE id = $1 AND attempt = $2 AND ended_reason = 'outcome_unknown' AND attempt_owner = $3";
+        // The attempt's id stays, so that its outcome can still be saved. Whoever has abandoned it takes its owner's place, so that a call
+        // that is repeated after a lost response finds its own end, and no other replica takes it for its own. As to this replica's
+        // heartbeat, see `begin_renewal`.
+        let abandoned_by = format!("abandoned/{}", own.replica);
         let updated = self
             .query(SQL)
             .bind(&id.0[..])
@@ -201,9 +206,13 @@ impl Connection<'_> {
             .bind(own.replica)
             .bind(own.is_unknown())
             .bind(millis(OWN_BEAT_AGE))
+            .bind(&abandoned_by)
             .execute()
             .await?;
-        Ok(updated > 0)
+        if updated > 0 {
+            return Ok(true);
+        }
+        Ok(self.query(OURS).bind(&id.0[..]).bind(&attempt.0[..]).bind(&abandoned_by).fetch_optional().await?.is_some())
     }
 
     pub(in crate::store) async fn expire_dead_owners_lease(

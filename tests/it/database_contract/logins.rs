@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use evergate::{
     clock::{Stopwatch, Timestamp},
-    grant::{EndReason, GrantId, Rotation},
+    grant::{AttemptId, EndReason, GrantId, Rotation},
+    secret::Secret,
     session::SessionHash,
     store::{Fence, LoginSaved, LoginTarget, NewGrant, Sharing, Store},
 };
@@ -83,7 +84,7 @@ contract! {
     }
     a_login_joins_no_grant_that_has_ended(store) {
         let (ended, _) = login(&store).await;
-        store.end_grant(ended, Fence::Generation(0), EndReason::Dead, None).await.unwrap();
+        store.end_grant(ended, AttemptId::random(), Fence::Generation(0), EndReason::Dead, None).await.unwrap();
         let mut second = new_grant();
         second.tokens.refresh = None;
         let target = LoginTarget::New { session: session_of(second.id), replaces: None };

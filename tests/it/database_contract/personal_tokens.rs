@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergate::{
     clock::Timestamp,
-    grant::EndReason,
+    grant::{AttemptId, EndReason},
     session::{Limit, PersonalToken, SessionHash, TokenScope},
     store::{Expired, Fence, NewGrant, NewToken, Store, TokenSaved, Tokens},
 };
@@ -72,7 +72,7 @@ contract! {
         let there = session_of(unrenewable.id);
         keep(&store, &unrenewable, there.clone(), None).await;
         assert_eq!(save(&store, there.hash, &token("b", 9000)).await.1, TokenSaved::NotRenewable);
-        assert!(store.end_grant(grant, Fence::Generation(0), EndReason::Dead, None).await.unwrap());
+        assert!(store.end_grant(grant, AttemptId::random(), Fence::Generation(0), EndReason::Dead, None).await.unwrap());
         assert_eq!(save(&store, browser, &token("b", 9000)).await.1, TokenSaved::SessionEnded);
     }
     a_user_has_so_many_tokens_whatever_session_they_are_made_of(store) {

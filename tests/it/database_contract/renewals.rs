@@ -72,7 +72,7 @@ contract! {
         assert_eq!(store.grant(id).await.unwrap().unwrap().presented, 2);
         assert!(store.save_renewal(id, died.attempt, 0, &renewed("late")).await.unwrap(), "tokens that exist are the ones to keep");
         assert!(!store.save_renewal(id, follower.attempt, 0, &renewed("1")).await.unwrap());
-        assert!(!store.end_grant(id, Fence::Attempt(follower.attempt), EndReason::Dead, None).await.unwrap(), "a lost race is not a dead user");
+        assert!(!store.end_grant(id, AttemptId::random(), Fence::Attempt(follower.attempt), EndReason::Dead, None).await.unwrap(), "a lost race is not a dead user");
         assert_eq!(store.grant(id).await.unwrap().unwrap().access_token.expose(), "access-late");
     }
     a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
@@ -100,6 +100,7 @@ contract! {
         assert!(!store.abandon_attempt(id, won.attempt).await.unwrap(), "not while the lease runs");
         store.expire_lease(id, won.attempt, None, Duration::ZERO).await.unwrap();
         assert!(store.abandon_attempt(id, won.attempt).await.unwrap());
+        assert!(store.abandon_attempt(id, won.attempt).await.unwrap(), "its answer was lost, and the call is repeated");
         assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
         assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none());
         assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
@@ -181,13 +182,29 @@ contract! {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         let stranger = AttemptId::random();
-        assert!(!store.end_grant(id, Fence::Attempt(stranger), EndReason::Dead, None).await.unwrap());
-        assert!(store.end_grant(id, Fence::Attempt(won.attempt), EndReason::Dead, Some("invalid_grant")).await.unwrap());
+        assert!(!store.end_grant(id, stranger, Fence::Attempt(stranger), EndReason::Dead, None).await.unwrap());
+        for answer in ["heard", "lost, and the call repeated"] {
+            let (fence, code) = (Fence::Attempt(won.attempt), Some("invalid_grant"));
+            assert!(store.end_grant(id, won.attempt, fence, EndReason::Dead, code).await.unwrap(), "{answer}");
+        }
+        assert!(!store.end_grant(id, stranger, Fence::Attempt(won.attempt), EndReason::Dead, None).await.unwrap(), "another's");
         let read = store.grant(id).await.unwrap().unwrap();
         let ended = read.ended.unwrap();
         assert_eq!((ended.reason, ended.code.as_deref(), read.has_refresh_token), (EndReason::Dead, Some("invalid_grant"), false));
         assert!(!store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
-        assert!(!store.end_grant(id, Fence::Generation(0), EndReason::Expired, None).await.unwrap(), "it ends once");
+        assert!(!store.end_grant(id, AttemptId::random(), Fence::Generation(0), EndReason::Expired, None).await.unwrap(), "it ends once");
+    }
+    a_released_intent_of_a_restored_grant_still_tells_of_the_backup(store) {
+        let (id, _) = login(&store).await;
+        store.mark_restored().await.unwrap();
+        let restored = AttemptId::of_restored(id);
+        let intent = async || store.grant(id).await.unwrap().unwrap().intent.unwrap();
+        assert_eq!((intent().await.attempt, intent().await.lease_expired), (restored, true));
+        let again = begin(&store, id, 0, LEASE, Some(restored)).await.unwrap();
+        store.release_intent(id, again.attempt, None, None).await.unwrap();
+        assert_eq!((intent().await.attempt, intent().await.lease_expired), (restored, true));
+        assert!(store.abandon_attempt(id, restored).await.unwrap());
+        assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::Restored);
     }
     an_identity_is_replaced_unless_a_newer_renewal_came_first(store) {
         let (id, _) = login(&store).await;

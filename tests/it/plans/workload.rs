@@ -143,7 +143,7 @@ async fn ends(store: &Store) {
         let attempt = AttemptId::random();
         let fence = if by_attempt { Fence::Attempt(attempt) } else { Fence::Generation(0) };
         store.begin_renewal(id, NewIntent::first(attempt, 0, LEASE)).await.unwrap().unwrap();
-        assert!(store.end_grant(id, fence, EndReason::Dead, None).await.unwrap());
+        assert!(store.end_grant(id, AttemptId::random(), fence, EndReason::Dead, None).await.unwrap());
         store.end_session(session).await.unwrap().unwrap();
     }
     let (id, session) = login(store, "user-6", true, Sharing::Own, None).await;
