@@ -47,7 +47,9 @@ mod sqlite;
 pub use change::{Change, Hearing};
 pub use clients::{KnownClient, KnownClients};
 pub use condition::Condition;
-pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store, TokenEnd};
+pub use contract::{
+    Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationId, RevocationToken, Store, TokenEnd,
+};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use listed::{

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    grant::{AttemptId, EndReason, Grant, Rotation},
+    grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
     history::Event,
     identity::{Identity, RenderedHeaders},
     oidc::{RefreshTokenRotation, RefreshVerdict, TokenFailure, TokenResponse},
     secret::Secret,
-    store::{Fence, OrphanedToken, Renewed, Store, StoreError, TokenEnd, Tokens, Unverified},
+    store::{Fence, OrphanedToken, Renewed, RevocationId, Store, StoreError, TokenEnd, Tokens, Unverified},
     telemetry::logs::causes,
 };
 
@@ -93,23 +93,7 @@ impl Engine {
         });
         let generation = grant.generation;
         if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::clone(&renewed))).await? {
-            let found = self.read_outcome(grant).await?;
-            match &found {
-                // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
-                Outcome::Gone => {
-                    self.record_outcome(grant, "ok", "logged_out_meanwhile");
-                    self.revoke_of_deleted(grant, response.refresh_token.clone());
-                }
-                Outcome::Ended(_) => {
-                    self.record_outcome(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile", TokenEnd::Unrequested).await;
-                }
-                // Another attempt reused the token and was faster. Both new tokens belong to one family, which must stay valid.
-                Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
-                    self.record_outcome(grant, "ok", "followed_meanwhile")
-                }
-            }
-            return Ok(found);
+            return self.handle_lost_fence(grant, response.refresh_token.as_ref()).await;
         }
         let mut is_marked = local_verdict.holds_back_the_identity();
         let before = self.provider.identity_before_refresh(grant);
@@ -150,11 +134,37 @@ impl Engine {
             (false, true) => "rotated",
             (false, false) => "kept",
         };
+        self.record_renewal(grant, timing, reason, rotated);
+        if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant).await }
+    }
+
+    /// Finds out why the row did not take new tokens, and has the new refresh token revoked where nobody knows of it.
+    async fn handle_lost_fence(self: &Arc<Self>, grant: &Grant, refresh_token: Option<&Secret>) -> Result<Outcome, StoreError> {
+        let found = self.read_outcome(grant).await?;
+        match &found {
+            // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
+            Outcome::Gone => {
+                self.record_outcome(grant, "ok", "logged_out_meanwhile");
+                self.revoke_of_deleted(grant, refresh_token).await;
+            }
+            Outcome::Ended(_) => {
+                self.record_outcome(grant, "ok", "logged_out_meanwhile");
+                self.revoke(grant, refresh_token, "logged_out_meanwhile", TokenEnd::Unrequested).await;
+            }
+            // Another attempt reused the token and was faster. Both new tokens belong to one family, which must stay valid.
+            Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
+                self.record_outcome(grant, "ok", "followed_meanwhile")
+            }
+        }
+        Ok(found)
+    }
+
+    /// Records new tokens in the metrics, in the history and in the log.
+    fn record_renewal(&self, grant: &Grant, timing: CallTiming, reason: &'static str, rotated: bool) {
         self.metrics.renewal("ok", reason);
         let event = Event::renewal(grant, timing.at, "ok", reason);
         self.store.enqueue_event(Event { duration: Some(timing.took), rotated: Some(rotated), ..event });
-        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "a grant was renewed");
-        if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant).await }
+        tracing::debug!(grant.id = %grant.id, grant.generation = grant.generation + 1, rotated, "a grant was renewed");
     }
 
     /// Waits for the verdict on tokens that are saved. If it takes long, they are `mark`ed as unverified, unless they are already: should
@@ -304,29 +314,31 @@ impl Engine {
         matches!(self.store.has_sessions(grant.id).await, Ok(false))
     }
 
-    /// Revokes the new token of a grant that is gone, for which neither a request nor another token call waits.
-    fn revoke_of_deleted(self: &Arc<Self>, grant: &Grant, refresh_token: Option<Secret>) {
-        let (engine, grant) = (Arc::clone(self), grant.clone());
-        self.tasks.spawn(async move {
-            let end = if engine.end_was_requested(&grant).await { TokenEnd::Requested } else { TokenEnd::Unrequested };
-            engine.revoke(&grant, refresh_token.as_ref(), "logged_out_meanwhile", end).await;
-        });
+    /// Revokes the new token of a grant that is gone. It waits in the store from now on, should this process end; neither a request nor
+    /// another token call waits for who asked for the grant's end.
+    async fn revoke_of_deleted(self: &Arc<Self>, grant: &Grant, refresh_token: Option<&Secret>) {
+        let end = TokenEnd::UnrequestedAfter(Store::HISTORY_DELAY.saturating_mul(HISTORY_LOOKS + 1));
+        let Some(revocation) = self.revoke(grant, refresh_token, "logged_out_meanwhile", end).await else { return };
+        let (engine, grant) = (Arc::clone(self), grant.id);
+        self.tasks.spawn(async move { engine.request_if_requested(grant, &revocation).await });
     }
 
-    /// Whether somebody asked for the end of a grant that is gone. If the store cannot be read, or nothing is found soon, nobody did.
-    async fn end_was_requested(&self, grant: &Grant) -> bool {
+    /// Has a revocation made as at any logout, if somebody asked for the end of its grant, which is gone. If the store cannot be read, or
+    /// nothing is found soon, nobody did.
+    async fn request_if_requested(&self, grant: GrantId, revocation: &RevocationId) {
         for _ in 0..HISTORY_LOOKS {
-            if matches!(self.store.end_was_requested(grant.id).await, Ok(true)) {
-                return true;
+            let is_requested = matches!(self.store.end_was_requested(grant).await, Ok(true));
+            if is_requested && self.store.request_revocation(revocation).await.is_ok() {
+                return;
             }
             // The old token may have been revoked a moment ago, which the history is about to tell.
             tokio::time::sleep(Store::HISTORY_DELAY).await;
         }
-        false
     }
 
-    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str, end: TokenEnd) {
-        let Some(token) = refresh_token else { return };
+    /// Enqueues the revocation of a token, if there is one.
+    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str, end: TokenEnd) -> Option<RevocationId> {
+        let token = refresh_token?;
         let registration = self.provider.registration();
         let orphaned = OrphanedToken {
             registration,
@@ -335,9 +347,11 @@ impl Engine {
             reason,
             end,
         };
-        if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
-            tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
-        }
+        let enqueued = self.store.enqueue_revocation(grant.id, token, orphaned).await;
+        let failed = |error: &StoreError| {
+            tracing::warn!(error = causes(error), "the refresh token of a grant that has ended lives on at the provider");
+        };
+        enqueued.inspect_err(failed).ok()
     }
 }
 

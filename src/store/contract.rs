@@ -56,7 +56,7 @@ use crate::{
 pub use counts::Counts;
 pub use ended_users::END_RETENTION;
 pub use logouts::LOGOUT_RETENTION;
-pub use revocations::{OrphanedToken, Revocation, RevocationToken, TokenEnd};
+pub use revocations::{OrphanedToken, Revocation, RevocationId, RevocationToken, TokenEnd};
 
 /// The store; cloning shares it.
 #[derive(Clone, Debug)]

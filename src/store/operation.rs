@@ -121,6 +121,7 @@ operations! {
     SaveProviderKnowledge "save_provider_knowledge" Repeatable,
     // Revocations.
     EnqueueRevocation "enqueue_revocation" Repeatable,
+    RequestRevocation "request_revocation" Repeatable,
     ClaimRevocation "claim_revocation" Once,
     DeleteRevocation "delete_revocation" Repeatable,
     PostponeRevocation "postpone_revocation" Repeatable,

@@ -71,7 +71,13 @@ pub enum TokenEnd {
     Requested,
     /// It is revoked unless that would end another grant of its user's.
     Unrequested,
+    /// It is not known yet: after so long it is revoked as one whose end nobody asked for, unless [`Store::request_revocation`] comes first.
+    UnrequestedAfter(Duration),
 }
+
+/// Identifies a token that waits for its revocation.
+#[derive(Debug)]
+pub struct RevocationId(Vec<u8>);
 
 /// The refresh token of a revocation.
 #[derive(Debug)]
@@ -94,8 +100,13 @@ impl Store {
         grant: GrantId,
         token: &Secret,
         orphaned: OrphanedToken<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<RevocationId, StoreError> {
         let sealed = sealing::seal(&self.keys, "refresh_token", grant, token)?;
+        let (sparing, after) = match orphaned.end {
+            TokenEnd::Requested => (false, Duration::ZERO),
+            TokenEnd::Unrequested => (true, Duration::ZERO),
+            TokenEnd::UnrequestedAfter(pause) => (true, pause),
+        };
         let revocation = NewRevocation {
             id: random::<16>().to_vec(),
             grant,
@@ -106,14 +117,20 @@ impl Store {
             provider_session: orphaned.provider_session.map(str::to_owned),
             identity: rows::identity_to_text(orphaned.identity)?,
             reason: orphaned.reason.to_owned(),
-            sparing: match orphaned.end {
-                TokenEnd::Requested => false,
-                TokenEnd::Unrequested => true,
-            },
-            after: Duration::ZERO,
+            sparing,
+            after,
         };
         self.write(Write::EnqueueRevocation, |connection| Box::pin(connection.enqueue_revocation(&revocation, &sealed, None)))
-            .await
+            .await?;
+        Ok(RevocationId(revocation.id))
+    }
+
+    /// Has a token revoked as at any logout, and now: somebody asked for its end.
+    ///
+    /// # Errors
+    /// It may still be revoked as one whose end nobody asked for.
+    pub async fn request_revocation(&self, RevocationId(id): &RevocationId) -> Result<(), StoreError> {
+        self.write(Write::RequestRevocation, |connection| Box::pin(connection.request_revocation(id))).await
     }
 
     /// Claims a revocation that is due at this provider, for `lease`.

@@ -191,6 +191,12 @@ impl Connection<'_> {
         Ok(self.query(SQL).bind(&grant.0[..]).fetch_optional().await?.is_some())
     }
 
+    pub(in crate::store) async fn request_revocation(&mut self, id: &[u8]) -> Result<(), StoreError> {
+        const SQL: &Template = &Template::new("UPDATE revocations SET sparing = FALSE, due_at = {now} WHERE id = $1 AND sparing");
+        self.query(SQL).bind(id).execute().await?;
+        Ok(())
+    }
+
     pub(in crate::store) async fn delete_revocation(&mut self, id: &[u8]) -> Result<(), StoreError> {
         self.query("DELETE FROM revocations WHERE id = $1").bind(id).execute().await?;
         Ok(())

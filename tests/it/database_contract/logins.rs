@@ -9,10 +9,10 @@ use evergate::{
     grant::{AttemptId, EndReason, GrantId, Rotation},
     secret::Secret,
     session::SessionHash,
-    store::{Fence, LoginSaved, LoginTarget, NewGrant, Sharing, Store},
+    store::{Fence, LoginSaved, LoginTarget, NewGrant, OrphanedToken, Sharing, Store, TokenEnd},
 };
 
-use super::{LEASE, begin, contract, keep, login, new_grant, renewed, session_of, to_be_revoked};
+use super::{LEASE, REGISTRATION, begin, contract, keep, login, new_grant, renewed, session_of, to_be_revoked};
 
 /// Saves a login where the provider keeps one refresh token for all, and whose code was presented when `since_code` began.
 async fn share(store: &Store, grant: &NewGrant, since_code: Stopwatch, at: i64) -> LoginSaved {
@@ -62,6 +62,21 @@ contract! {
         stranger.identity.subject = "another".into();
         keep(&store, &stranger, other.clone(), Some(before.hash)).await;
         assert!(store.session(second.hash).await.unwrap().is_some() && store.successor(second.hash).await.unwrap().is_none());
+    }
+    a_token_whose_end_may_have_been_asked_for_waits_in_the_store_until_that_is_known(store) {
+        let grant = new_grant();
+        let orphaned = OrphanedToken {
+            registration: REGISTRATION,
+            identity: &grant.identity,
+            provider_session: None,
+            reason: "logged_out_meanwhile",
+            end: TokenEnd::UnrequestedAfter(LEASE),
+        };
+        let waiting = store.enqueue_revocation(grant.id, &Secret::new("new"), orphaned).await.unwrap();
+        assert!(store.claim_revocation(REGISTRATION, LEASE).await.unwrap().is_none(), "nobody may have asked");
+        store.request_revocation(&waiting).await.unwrap();
+        let due = store.claim_revocation(REGISTRATION, LEASE).await.unwrap().unwrap();
+        assert!(!due.nobody_asked && !due.spares_others);
     }
     a_grant_that_another_session_uses_outlives_a_logout(store) {
         let grant = new_grant();
