@@ -241,9 +241,16 @@ impl AttemptId {
         Self(random())
     }
 
-    /// Whether it stands for whatever has presented the refresh token of a grant since the backup that its database was restored from.
+    /// The attempt that stands for whatever has presented the refresh token of a grant since the backup that its database was restored
+    /// from. The statement `mark_restored` writes it, where no other attempt's outcome is unknown, with a `presented_at` of 0; by that
+    /// `release_intent` knows to leave it behind.
+    pub fn of_restored(grant: GrantId) -> Self {
+        Self(grant.0)
+    }
+
+    /// Whether it is [`AttemptId::of_restored`].
     pub fn is_of_restored(self, grant: GrantId) -> bool {
-        self.0 == grant.0
+        self == Self::of_restored(grant)
     }
 }
 

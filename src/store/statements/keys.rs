@@ -113,7 +113,7 @@ impl Connection<'_> {
         // No id is longer than this.
         let to = last.map_or(vec![0xff; 17], |id| id.0.to_vec());
         self.query(SEEN).bind(&after).bind(&to).execute().await?;
-        // What a living replica presents now it saves itself, and its lease keeps the token from being presented twice.
+        // The grant's id is that of `AttemptId::of_restored`. What a living replica presents now it saves itself, and its lease keeps the token from being presented twice.
         const SQL: &Template = &Template::new(
             "UPDATE grants SET attempt = COALESCE(attempt, id), attempt_owner = NULL, lease_until = 0, \
              presented = 1, presented_at = 0, retry_at = NULL WHERE id > $1 AND id <= $2 \

@@ -125,7 +125,7 @@ impl Connection<'_> {
         if updated > 0 {
             return Ok(true);
         }
-        // An earlier call for this attempt may have been committed though its response was lost.
+        // An earlier call for this attempt may have been committed though its response was lost. The attempt may also have ended the grant.
         let ours = self
             .query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2 AND generation > $3")
             .bind(&id.0[..])
@@ -153,8 +153,8 @@ impl Connection<'_> {
         .bind(&attempt.0[..])
         .bind(retry_at.map(|at| at.0))
         .bind(refused)
-        // A token that was presented before this attempt is still of unknown fate, under an id that no other write has; or under that of a
-        // restored backup's, which tells of it.
+        // A token that was presented before this attempt is still of unknown fate, under an id that no other write has; or, where it was
+        // first presented at 0, under that of `AttemptId::of_restored`, which tells of the backup.
         .bind(AttemptId::random().0.to_vec())
         .execute()
         .await?;
