@@ -206,7 +206,7 @@ impl PersonalTokens {
     ) -> Result<Made, NotMade> {
         let (text, hash) = PersonalToken::fresh();
         let (token, at) = (self.checked(wanted)?, self.clock.now());
-        let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once: Some(once) };
+        let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once };
         match self.store.save_token(&new).await? {
             TokenSaved::Saved(id) => {
                 if let Some(grant) = grant {

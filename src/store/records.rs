@@ -147,8 +147,8 @@ pub struct NewToken<'a> {
     pub most: (usize, Duration),
     /// The present time.
     pub at: Timestamp,
-    /// What it is made for, by hash, if that may be done once, and how long this is remembered.
-    pub once: Option<([u8; 32], Timestamp)>,
+    /// What it is made for, by hash, which is done once, and how long this is remembered.
+    pub once: ([u8; 32], Timestamp),
 }
 
 /// What became of a personal access token that was to be saved.

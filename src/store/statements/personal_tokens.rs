@@ -45,9 +45,8 @@ impl Connection<'_> {
         if self.tokens_of(registration, &subject).await?.iter().filter(is_alive).count() >= most {
             return Ok(TokenSaved::TooMany);
         }
-        if let Some((what, until)) = new.once
-            && !self.consume_once(what, until).await?
-        {
+        let (what, until) = new.once;
+        if !self.consume_once(what, until).await? {
             return Ok(TokenSaved::Repeated);
         }
         // The idle limit is not a token's: the sweep, which looks for the lowest `seen_floor`, does not come to it while it lives.

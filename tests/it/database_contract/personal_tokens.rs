@@ -19,10 +19,15 @@ fn token(name: &str, expires_at: i64) -> PersonalToken {
     PersonalToken { expires_at: Timestamp(expires_at), scope }
 }
 
+/// Something that was not done yet, and how long it is remembered.
+fn for_once() -> ([u8; 32], Timestamp) {
+    (SessionHash::fresh().1.0, Timestamp(9000))
+}
+
 async fn save(store: &Store, made_from: SessionHash, token: &PersonalToken) -> (SessionHash, TokenSaved) {
     let (_, hash) = PersonalToken::fresh();
     let saved = store
-        .save_token(&NewToken { hash, made_from, token, most: (2, LONGEST), at: Timestamp(2000), once: None })
+        .save_token(&NewToken { hash, made_from, token, most: (2, LONGEST), at: Timestamp(2000), once: for_once() })
         .await
         .unwrap();
     (hash, saved)
@@ -84,7 +89,7 @@ contract! {
         save(&store, there.hash, &token("b", 9000)).await;
         assert_eq!(save(&store, browser, &token("c", 9000)).await.1, TokenSaved::TooMany);
         let expired = token("a", 9000);
-        let new = NewToken { hash: PersonalToken::fresh().1, made_from: browser, token: &expired, most: (2, LONGEST), at: Timestamp(9000), once: None };
+        let new = NewToken { hash: PersonalToken::fresh().1, made_from: browser, token: &expired, most: (2, LONGEST), at: Timestamp(9000), once: for_once() };
         assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)), "those that have expired do not count");
     }
     the_limits_of_browsers_leave_tokens_alone_and_their_own_end_does_not(store) {
@@ -109,7 +114,7 @@ contract! {
         save(&store, browser, &token("b", 90_000)).await;
         let wanted = token("c", 90_000);
         let new = |longest, at| NewToken {
-            hash: PersonalToken::fresh().1, made_from: browser, token: &wanted, most: (2, longest), at: Timestamp(at), once: None,
+            hash: PersonalToken::fresh().1, made_from: browser, token: &wanted, most: (2, longest), at: Timestamp(at), once: for_once(),
         };
         let day = Duration::from_millis(1000);
         assert_eq!(store.save_token(&new(day, 2999)).await.unwrap(), TokenSaved::TooMany);

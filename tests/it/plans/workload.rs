@@ -99,7 +99,7 @@ async fn logins_and_sessions(store: &Store) {
         token: &token,
         most: (9, Duration::MAX),
         at: AT,
-        once: Some((SessionHash::fresh().1.0, AT)),
+        once: (SessionHash::fresh().1.0, AT),
     };
     assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)));
     assert!(store.tokens_of(REGISTRATION, "nobody").await.unwrap().is_empty());
