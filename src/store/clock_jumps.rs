@@ -23,7 +23,7 @@ pub(super) struct ClockJumps {
 impl ClockJumps {
     /// Takes the database's time of a heartbeat, and when it was `begun` here. Returns how far the clock has jumped ahead since the last
     /// one, if it has.
-    pub(super) fn is_shown_by(&self, at: Timestamp, begun: Stopwatch) -> Option<Duration> {
+    pub(super) fn observe(&self, at: Timestamp, begun: Stopwatch) -> Option<Duration> {
         let (before, since) = self.last.lock().replace((at, begun))?;
         // No more time than this can have passed between the two, however long each took.
         let ahead = at.since(before).saturating_sub(since.elapsed());
@@ -48,7 +48,7 @@ mod tests {
     fn a_clock_has_jumped_that_gained_more_than_the_time_that_can_have_passed() {
         let jumps = ClockJumps::default();
         let minute = Duration::from_secs(60);
-        let heard = |millis| jumps.is_shown_by(Timestamp(millis), Stopwatch::start());
+        let heard = |millis| jumps.observe(Timestamp(millis), Stopwatch::start());
         assert_eq!(heard(500_000), None, "there is nothing to compare it with");
         assert_eq!(heard(501_000), None);
         assert_eq!(heard(200_000), None, "one that is set back makes nothing older");

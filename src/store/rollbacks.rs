@@ -52,6 +52,15 @@ pub(super) struct LastBeat<'a> {
     pub(super) count: i64,
 }
 
+/// Where a heartbeat shows that the database went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// On from the last one, or nothing is known.
+    Onward,
+    /// Back in time.
+    Back,
+}
+
 impl LastBeat<'_> {
     /// Whether nothing is known of this replica's heartbeats, as where none are written.
     pub(super) fn is_unknown(&self) -> bool {
@@ -65,10 +74,11 @@ impl Rollbacks {
         self.last_beat.lock().filter(|(_, at)| at.elapsed() < MAX_BEAT_AGE).map_or(0, |(count, _)| count)
     }
 
-    /// Takes the count of a heartbeat that was just written. Returns whether it shows that the database went back.
-    pub(super) fn is_shown_by(&self, beat: i64) -> bool {
+    /// Takes the count of a heartbeat that was just written.
+    pub(super) fn observe(&self, beat: i64) -> Direction {
         let last = self.last_beat.lock().replace((beat, Stopwatch::start()));
-        last.is_some_and(|(last, at)| beat <= last && at.elapsed() < MAX_BEAT_AGE)
+        let is_back = last.is_some_and(|(last, at)| beat <= last && at.elapsed() < MAX_BEAT_AGE);
+        if is_back { Direction::Back } else { Direction::Onward }
     }
 
     /// Begins to hold back refresh tokens, and asks for a repair unless one is under way. Returns whether this is a new loss.

@@ -37,7 +37,7 @@ impl Store {
             if let Ok(beat) = &result {
                 // Before any call passes.
                 self.compare_beat(beat.count);
-                if let Some(ahead) = self.clock_jumps.is_shown_by(beat.at, begun) {
+                if let Some(ahead) = self.clock_jumps.observe(beat.at, begun) {
                     tracing::warn!(
                         ahead.seconds = ahead.as_secs(),
                         "the database's clock has jumped ahead: no replica counts as dead for a few seconds, and no token of unknown \

@@ -22,7 +22,7 @@ use crate::{
         Change, EndedSession, StoreError,
         committed::Lost,
         operation::{Read, Write},
-        rollbacks::LastBeat,
+        rollbacks::{Direction, LastBeat},
     },
     telemetry::metrics::Record,
 };
@@ -44,8 +44,9 @@ struct Remembered {
 impl Store {
     /// Takes the count of a heartbeat that was just written.
     pub(super) fn compare_beat(&self, beat: i64) {
-        if self.rollbacks.is_shown_by(beat) {
-            self.notice_rollback();
+        match self.rollbacks.observe(beat) {
+            Direction::Back => self.notice_rollback(),
+            Direction::Onward => {}
         }
     }
 

@@ -78,7 +78,8 @@ pub(super) fn statements() -> impl Iterator<Item = String> {
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     let (mut tried, mut has_told) = (1, false);
     loop {
-        let given_up = match apply_next(connection, tried < TRIES).await {
+        let when = if tried < TRIES { Begin::OnceOthersAreGone } else { Begin::Now };
+        let given_up = match apply_next(connection, when).await {
             Ok(Progress::Complete) => return Ok(()),
             Ok(Progress::Applied) => {
                 (tried, has_told) = (1, false);
@@ -101,14 +102,19 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreEr
                 }
                 None
             }
-            Err(Failure { version, sql, error }) if is_contended(&error) => Some((version, sql, error)),
+            Err(Failure { migration, error }) if is_contended(&error) => Some((migration, error)),
             Err(failure) => return Err(failure.error.into()),
         };
         if tried >= TRIES
-            && let Some((version, sql, error)) = given_up
+            && let Some((migration, error)) = given_up
         {
-            let holders = holders::lasting(connection, &sql).await.unwrap_or_default();
-            return Err(if holders.is_empty() { error.into() } else { StoreError::Held { version, holders, source: error } });
+            let Some(migration) = migration else { return Err(error.into()) };
+            let holders = holders::lasting(connection, migration.sql.as_str()).await.unwrap_or_default();
+            return Err(if holders.is_empty() {
+                error.into()
+            } else {
+                StoreError::Held { version: migration.version, holders, source: error }
+            });
         }
         tokio::time::sleep(back_off(tried, PAUSE.0, PAUSE.1)).await;
         tried += 1;
@@ -127,17 +133,25 @@ enum Progress {
     Held(i64, String),
 }
 
+/// When a migration is begun while other processes hold locks that it needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// Not before they are gone: one that builds indexes, and then waits in vain, would have held writes up for nothing.
+    OnceOthersAreGone,
+    /// Now, because they may stay.
+    Now,
+}
+
 /// Why a step failed.
 struct Failure {
-    version: i64,
-    /// The migration's statements; empty, if it failed before any of them.
-    sql: String,
+    /// The migration whose statements failed; `None`, if it failed before any of them.
+    migration: Option<Migration>,
     error: MigrateError,
 }
 
 impl<E: Into<MigrateError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { version: 0, sql: String::new(), error: error.into() }
+        Self { migration: None, error: error.into() }
     }
 }
 
@@ -169,9 +183,8 @@ pub(super) fn created_tables(sql: &str) -> impl Iterator<Item = &str> {
     sql.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next())
 }
 
-/// Applies the next migration. One that builds indexes, and then waits in vain, would have held writes up for nothing: if it `may_wait`,
-/// it is not even begun while others hold what it needs.
-async fn apply_next(connection: &mut PgConnection, may_wait: bool) -> Result<Progress, Failure> {
+/// Applies the next migration.
+async fn apply_next(connection: &mut PgConnection, begin: Begin) -> Result<Progress, Failure> {
     let mut transaction = connection.begin().await?;
     // How long a statement takes depends on the tables' sizes. One that the role's own limit cut off would begin anew without end.
     let turn = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0; \
@@ -186,14 +199,14 @@ async fn apply_next(connection: &mut PgConnection, may_wait: bool) -> Result<Pro
     // Another replica may have applied them before the lock was ours.
     let Some(migration) = pending(&mut transaction).await?.into_iter().next() else { return Ok(Progress::Complete) };
     let (version, sql) = (migration.version, migration.sql.as_str());
-    if may_wait {
+    if begin == Begin::OnceOthersAreGone {
         let holders = holders::lasting(&mut transaction, sql).await?;
         if !holders.is_empty() {
             transaction.rollback().await?;
             return Ok(Progress::Held(version, holders));
         }
     }
-    let failed = |error| Failure { version, sql: sql.to_owned(), error: MigrateError::ExecuteMigration(error, version) };
+    let failed = |error| Failure { migration: Some(migration.clone()), error: MigrateError::ExecuteMigration(error, version) };
     sqlx::raw_sql(migration.sql.clone()).execute(&mut *transaction).await.map_err(failed)?;
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ($1, $2, TRUE, $3, 0)",
