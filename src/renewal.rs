@@ -6,11 +6,14 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`settings`] | what an administrator sets, and how claims are read |
 //! | [`decision`] | decides what to do for a request; pure |
 //! | [`recovery`] | decides whether a token may be presented again after an expired lease; pure |
 //! | [`classify`] | says what a failed token response means; pure |
+//! | [`result`] | what a token refresh comes to |
 //! | [`engine`] | what every attempt works with |
 //! | [`attempt`], [`outcome`] | one attempt, from the intent to its outcome |
+//! | [`token_use`] | how an attempt presents the token, and within which times |
 //! | [`flight`] | single-flight: one attempt for a grant in a process |
 //! | [`pending`] | keeps writes that the store does not take yet, and retries them |
 //! | [`breaker`] | circuit breaker: pauses calls to a provider that fails |
@@ -19,7 +22,9 @@
 //! | [`knowledge`] | what token refreshes have shown of the provider, kept in the store |
 //! | [`locked_out`] | names that are locked out, of which a token refresh tells |
 //! | [`missing_key`] | grants whose encryption key is lost |
+//! | [`lost_grants`] | grants whose end the history tells, and not their row |
 //! | [`on_demand`] | a token refresh that an administrator asks for |
+//! | [`shutdown`] | waits for what is under way when this process ends |
 
 mod attempt;
 mod breaker;
@@ -38,14 +43,12 @@ mod pending;
 mod recovery;
 mod result;
 mod settings;
+mod shutdown;
 mod slots;
 mod token_use;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -131,7 +134,7 @@ impl Renewer {
                 pending: Arc::clone(&pending),
                 provider_check: tokio::sync::Mutex::default(),
                 provider_check_began: Mutex::default(),
-                dummy_answer: tokio::sync::Mutex::default(),
+                dummy_verdict: tokio::sync::Mutex::default(),
                 unverified_logged_at: Mutex::default(),
             })
         };
@@ -249,20 +252,6 @@ impl Renewer {
         }
         Ok((due.len(), is_done))
     }
-
-    /// Starts no more token refreshes, and waits until those under way are saved, because there is no other copy of a rotated
-    /// token. Returns `false` if one did not finish within the longest time that it can take.
-    pub async fn finish(&self) -> bool {
-        self.engines.iter().for_each(|engine| engine.draining.store(true, Ordering::Release));
-        self.tasks.close();
-        tokio::time::timeout(self.longest_finish(), self.tasks.wait()).await.is_ok()
-    }
-
-    /// The longest time that a token refresh takes, until its outcome is saved.
-    pub fn longest_finish(&self) -> Duration {
-        let longest = self.engines.iter().map(|engine| engine.provider.token_timeout()).max().unwrap_or_default();
-        longest + recovery::SAVING
-    }
 }
 
 impl Engine {
@@ -374,7 +363,8 @@ impl Engine {
         self.store.enqueue_event(Event::renewal(grant, self.clock.now(), outcome, reason));
     }
 
-    /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix.
+    /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix that administrators
+    /// search for.
     async fn record_expiry(&self, grant: &Grant) {
         // A machine whose clock is ahead must not end a grant that all others can use.
         if let Clock::System = self.clock

@@ -37,15 +37,18 @@ const RECHECK: Duration = Duration::from_millis(250);
 /// Every so many rounds of waiting, it is checked whether the holder is alive.
 const ROUNDS_TO_CHECK: u32 = 4;
 
+/// After so many rounds in which the store took no write of an attempt, whoever waits is told to come again.
+const MAX_ROUNDS_IN_VAIN: u32 = 20;
+
 /// Introspection is over so long after the intent was begun: what is left of [`MAX_INTENT_AGE`] is for the presentation to begin.
 const LATEST_INTROSPECTION: Duration = MAX_INTENT_AGE.saturating_sub(Duration::from_millis(500));
 /// After this many presentations a token of unknown outcome is not introspected any more.
 const MAX_INTROSPECTIONS: i64 = 12;
+/// The same where somebody else answers in the endpoint's place, who may do so for good.
+const MAX_BLOCKED_INTROSPECTIONS: i64 = 3;
 /// The shortest and the longest pause between introspections.
 const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// The same where somebody else answers in the endpoint's place, who may do so for good.
-const MAX_BLOCKED_INTROSPECTIONS: i64 = 3;
 impl Engine {
     /// Refreshes the grant, unless it has been refreshed since it was read.
     pub(super) async fn renew(self: &Arc<Self>, grant: Arc<Grant>) -> Outcome {
@@ -68,14 +71,14 @@ impl Engine {
 
     async fn try_renew(self: &Arc<Self>, known: Arc<Grant>) -> Result<Outcome, StoreError> {
         let (id, mut generation) = (known.id, known.generation);
-        let (mut changes, mut rounds) = (self.store.changes(), 0);
+        let (mut changes, mut rounds, mut in_vain) = (self.store.changes(), 0, 0);
         // The grant as the request had it is good enough to plan by, if a token is just to be presented: the intent is written only
         // if the row is the same.
         let is_plain = recovery::plan(&known, generation) == Plan::Present
             && !self.store.knows_more_of(id, generation)
             && !decision::is_misdated(&known, self.clock.now());
         let mut known = is_plain.then_some(known);
-        loop {
+        while in_vain < MAX_ROUNDS_IN_VAIN {
             let read = match known.take() {
                 Some(known) => Some(known),
                 None => self.store.grant(id).await?.map(Arc::new),
@@ -101,6 +104,7 @@ impl Engine {
                     Recovered::Use(token_use) => token_use,
                     Recovered::Abandoned => continue,
                     Recovered::Outdone => {
+                        in_vain += 1;
                         wait_for_change(&mut changes, id).await;
                         continue;
                     }
@@ -121,11 +125,13 @@ impl Engine {
             if let Some(outcome) = self.attempt(&grant, token_use, slot).await? {
                 return Ok(outcome);
             }
+            in_vain += 1;
             if token_use.follows().is_some() {
                 // By another attempt, which is announced, or because the database's clock has just jumped.
                 wait_for_change(&mut changes, id).await;
             }
         }
+        Ok(Outcome::Unavailable(RECHECK))
     }
 
     /// What is to be done about the grant's refresh token after an attempt of unknown outcome, by what is known of the provider, which
@@ -184,7 +190,8 @@ impl Engine {
         }
     }
 
-    /// Writes the intent and presents the refresh token. Returns `None` if another attempt was faster.
+    /// Writes the intent and presents the refresh token. Returns `None` if no intent was written: another attempt was faster, the row has
+    /// changed, or an expired lease proves nothing now, because this replica's last heartbeat is old or the database's clock has jumped.
     async fn attempt(
         self: &Arc<Self>,
         grant: &Grant,
@@ -296,11 +303,11 @@ impl Engine {
         let response = tokio::time::timeout(wait, self.provider.introspect(refresh_token)).await;
         let response = response.unwrap_or_else(|_| Introspection::Unavailable("it is too slow".to_owned()));
         let took = timer.finish();
+        let most = if matches!(response, Introspection::Blocked(_)) { MAX_BLOCKED_INTROSPECTIONS } else { MAX_INTROSPECTIONS };
         let record = |reason: &str| {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
             self.store.enqueue_event(Event { duration: Some(took), ..event });
         };
-        let most = if matches!(response, Introspection::Blocked(_)) { MAX_BLOCKED_INTROSPECTIONS } else { MAX_INTROSPECTIONS };
         match response {
             Introspection::Active => {
                 record("introspected_active");

@@ -33,9 +33,16 @@ pub(super) struct Engine {
     pub(super) provider_check: tokio::sync::Mutex<()>,
     /// When the check of the provider that is under way began to ask it.
     pub(super) provider_check_began: Mutex<Option<Stopwatch>>,
-    /// When a dummy refresh token was last presented to judge a refusal by, and whether it was refused by the protocol, as no firewall
-    /// and no page of maintenance does it.
-    pub(super) dummy_answer: tokio::sync::Mutex<Option<(Stopwatch, bool)>>,
+    /// What a dummy refresh token last showed that was presented to judge a refusal by.
+    pub(super) dummy_verdict: tokio::sync::Mutex<Option<DummyVerdict>>,
     /// When a token refresh that could not be verified was last logged as an error.
     pub(super) unverified_logged_at: Mutex<Option<Timestamp>>,
+}
+
+/// What a dummy refresh token has shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DummyVerdict {
+    pub(super) asked: Stopwatch,
+    /// Whether it was refused by the protocol, as no firewall and no page of maintenance does it: the provider has let this client in.
+    pub(super) proves_this_client: bool,
 }

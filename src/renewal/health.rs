@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     breaker::FailureEffect,
     classify::{self, ConfigScope, FailureClass},
-    engine::Engine,
+    engine::{DummyVerdict, Engine},
     result::Outcome,
 };
 use crate::{
@@ -84,16 +84,16 @@ impl Engine {
     /// Whether the provider refuses a dummy refresh token by the protocol. It is asked by one at a time. That it does not is remembered for
     /// [`RECENT`]; that it does, hardly longer than for whoever has waited meanwhile, because a firewall may begin to answer.
     async fn refuses_dummies_now(&self) -> bool {
-        let mut answer = self.dummy_answer.lock().await;
-        if let Some((asked, is_refused)) = *answer
-            && asked.elapsed() < if is_refused { DUMMY_COUNTS } else { RECENT }
+        let mut verdict = self.dummy_verdict.lock().await;
+        if let Some(DummyVerdict { asked, proves_this_client }) = *verdict
+            && asked.elapsed() < if proves_this_client { DUMMY_COUNTS } else { RECENT }
         {
-            return is_refused;
+            return proves_this_client;
         }
         let probed = tokio::time::timeout(DUMMY_DEADLINE, self.provider.probe()).await;
-        let is_refused = matches!(probed, Ok(Err(failure)) if classify::is_proper_refusal(self.classify(&failure)));
-        *answer = Some((Stopwatch::start(), is_refused));
-        is_refused
+        let proves_this_client = matches!(probed, Ok(Err(failure)) if classify::is_proper_refusal(self.classify(&failure)));
+        *verdict = Some(DummyVerdict { asked: Stopwatch::start(), proves_this_client });
+        proves_this_client
     }
 
     fn classify(&self, failure: &TokenFailure) -> FailureClass {
@@ -134,7 +134,7 @@ impl Engine {
         if self.breaker.in_outage(now) {
             return false;
         }
-        if self.breaker.answered_within(RECENT, now) {
+        if !self.breaker.in_trouble(now) && self.breaker.answered_within(RECENT, now) {
             return true;
         }
         if self.breaker.enter(now, None).is_err() {

@@ -22,10 +22,10 @@
 //! A check that cannot fail proves nothing: each [`Mutation`] breaks the protocol in one place, and the explorer must find how that
 //! goes wrong.
 
-mod answers;
 mod explore;
 mod provider;
 mod replica;
+mod responses;
 mod row;
 mod world;
 

@@ -1,7 +1,6 @@
 //! A replica: the steps of an attempt, as `renewal/attempt.rs` and `renewal/outcome.rs` take them.
 
 use super::{
-    answers::answer,
     provider::Call,
     row::{Begin, Follows},
     world::{Mutation, Scenario, World, ticks, token_timeout},
@@ -126,7 +125,7 @@ pub(super) fn steps(world: &World, at: u8, scenario: &Scenario, add: &mut impl F
                 add("presents the token", present(with(Process::Calling(*presented)), at, *token, scenario));
             }
         }
-        Process::Calling(presented) => answer(world, at, presented, scenario, add),
+        Process::Calling(presented) => respond(world, at, presented, scenario, add),
         Process::Writing(presented, write) => write_outcome(world, at, presented, *write, scenario, add),
         Process::Abandoning(attempt) => {
             if replica.is_connected {

@@ -1,4 +1,4 @@
-//! What a replica makes of the provider's answers, as `Engine::handle_failure` decides it.
+//! What a replica makes of the provider's responses, as `Engine::handle_failure` decides it.
 
 use super::{
     provider::Reply,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Takes what the provider said, and decides what it means.
-pub(super) fn answer(
+pub(super) fn respond(
     world: &World,
     at: u8,
     presented: &Presented,
