@@ -34,6 +34,8 @@ impl From<&'static Template> for Sql {
 /// - `{username_key}` is the name in lower case and in the order of its bytes, in which names with the same beginning stand together.
 /// - `{event_columns}` are those of an event, and `{tells_of_end}` is the condition of the index of those that tell of an end, in its own
 ///   words, without which no database takes the index.
+/// - `{may_go_on}` is the condition of grants that live, or have ended without anybody's word against their user
+///   ([`EndReason::leaves_remaining_use`](crate::grant::EndReason::leaves_remaining_use)).
 /// - `{bytes}` compares a text by its bytes; lower case is then that of ASCII, as it is on SQLite in any case.
 /// - `{listed_columns}` are those of a session and its grant that a list shows.
 /// - `{grant_columns}` are the columns that `GrantRow` reads.
@@ -106,6 +108,8 @@ const EVENT_COLUMNS: &str = "id, at, kind, grant_id, session, issuer, subject, u
 const TELLS_OF_END: &str = "(kind IN ('logout', 'limit', 'administration') OR (kind = 'login' AND outcome = 'denied') \
     OR (kind = 'renewal' AND (outcome IN ('dead', 'config') OR reason = 'outcome_unknown')))";
 
+const MAY_GO_ON: &str = "COALESCE(ended_reason, 'outcome_unknown') IN ('outcome_unknown', 'key_lost')";
+
 #[derive(Debug)]
 struct Text {
     bytes: [u8; 2800],
@@ -150,6 +154,8 @@ impl Text {
                 ("{replaced_columns}", REPLACED_COLUMNS)
             } else if starts_with(rest, b"{tells_of_end}") {
                 ("{tells_of_end}", TELLS_OF_END)
+            } else if starts_with(rest, b"{may_go_on}") {
+                ("{may_go_on}", MAY_GO_ON)
             } else if starts_with(rest, b"{bytes}") {
                 ("{bytes}", dialect.bytes)
             } else if starts_with(rest, b"{grant_columns}") {
@@ -184,6 +190,7 @@ const fn starts_with(text: &[u8], start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::EndReason;
 
     #[test]
     fn a_template_is_written_in_the_words_of_each_database() {
@@ -199,6 +206,15 @@ mod tests {
         let sql = Sql::from(const { &Template::new("{batch}{skip_locked}") });
         assert_eq!((sql.postgres, sql.sqlite), ("100 FOR UPDATE SKIP LOCKED", "100"));
         assert_eq!(sql.sqlite, BATCH.to_string());
+    }
+
+    #[test]
+    fn the_statements_know_the_ends_that_leave_a_grant_its_remaining_use() {
+        // What is told as restored is stored as an unknown outcome.
+        for reason in EndReason::ALL.into_iter().filter(|reason| *reason != EndReason::Restored) {
+            let stored = format!("'{}'", reason.as_str());
+            assert_eq!(MAY_GO_ON.contains(&stored), reason.leaves_remaining_use(), "{stored}");
+        }
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl Connection<'_> {
             "UPDATE sessions SET grant_id = $1 WHERE hash IN (SELECT hash FROM sessions WHERE token IS NOT NULL \
              AND grant_id = (SELECT id FROM grants WHERE id = (SELECT grant_id FROM sessions WHERE hash = $2) \
              AND issuer = $3 AND client_id = $4 AND subject = $5 AND id <> $1 \
-             AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') ORDER BY hash{for_update}) RETURNING hash",
+             AND {may_go_on}) ORDER BY hash{for_update}) RETURNING hash",
         );
         let mut moved = Vec::new();
         for client_id in std::iter::once(&login.grant.client_id).chain(&login.grant.former_clients) {

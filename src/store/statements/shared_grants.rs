@@ -96,7 +96,7 @@ impl Connection<'_> {
         const SQL: &Template = &Template::new(
             "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
              WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
-             AND (COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown' \
+             AND ({may_go_on} \
              OR (ended_reason = 'dead' AND presented_at >= {now} - $5))) RETURNING hash",
         );
         let rows = self
