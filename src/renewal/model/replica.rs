@@ -2,6 +2,7 @@
 
 use super::{
     provider::Call,
+    responses::respond,
     row::{Begin, Follows},
     world::{Mutation, Scenario, World, ticks, token_timeout},
 };

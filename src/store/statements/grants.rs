@@ -1,7 +1,7 @@
 //! Statements on grants.
 
 use crate::{
-    grant::{EndReason, GrantId},
+    grant::{AttemptId, EndReason, GrantId},
     store::{Fence, StoreError, Unverified, connection::Connection, rows::GrantRow, sql::Template},
 };
 

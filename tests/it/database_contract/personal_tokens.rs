@@ -48,7 +48,7 @@ contract! {
     }
     what_may_be_done_once_makes_one_token_and_what_makes_none_may_be_done_again(store) {
         let (grant, browser) = login(&store).await;
-        let once = Some(([9; 32], Timestamp(9000)));
+        let once = ([9; 32], Timestamp(9000));
         let (wanted, at) = (token("a", 9000), Timestamp(2000));
         let make = async |most| {
             let (_, hash) = PersonalToken::fresh();
