@@ -25,7 +25,7 @@ const PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\"
     <p>Done. The terminal is signed in; this window can be closed.</p>\n</html>\n";
 
 fn url_argument() -> Arg {
-    Arg::new("url").value_name("URL").required(true).help("The app's address, as in https://app.example.com")
+    Arg::new("url").value_name("URL").required(true).value_parser(origin).help("The app's address, as in https://app.example.com")
 }
 
 pub(super) fn commands() -> [Command; 3] {
@@ -56,7 +56,7 @@ pub(super) fn commands() -> [Command; 3] {
 /// Gets a token, and keeps it in the user's configuration directory.
 pub(super) fn login(verb: &ArgMatches) -> anyhow::Result<()> {
     let text = |name: &str| verb.get_one::<String>(name).cloned();
-    let app = origin(&text("url").unwrap_or_default())?;
+    let app = text("url").unwrap_or_default();
     let prefix = text("prefix").unwrap_or_else(|| "/oauth2".to_owned());
     let client = Client::new(text("ca").as_deref().map(Path::new))?;
     let kept = KeptTokens::open()?;
@@ -105,7 +105,7 @@ pub(super) fn login(verb: &ArgMatches) -> anyhow::Result<()> {
 
 /// Prints the token of an app.
 pub(super) fn token(verb: &ArgMatches) -> anyhow::Result<()> {
-    let app = origin(verb.get_one::<String>("url").map(String::as_str).unwrap_or_default())?;
+    let app = verb.get_one::<String>("url").cloned().unwrap_or_default();
     let Some(kept) = KeptTokens::open()?.find(&app)? else {
         bail!("there is no token for {}: run evergate login {0}", printable(&app))
     };

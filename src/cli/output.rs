@@ -93,8 +93,10 @@ pub(super) fn printable_lines(text: &str) -> String {
 pub(super) fn json_text(json: &str) -> String {
     json.chars().fold(String::new(), |mut out, character| {
         if is_control(character) && character != '\n' {
-            // All of them are in the basic plane, and have one unit of UTF-16.
-            let _infallible = write!(out, "\\u{:04x}", u32::from(character));
+            // Beyond the basic plane a character has two units of UTF-16, each with an escape of its own (RFC 8259 section 7).
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(out, "\\u{unit:04x}");
+            }
         } else {
             out.push(character);
         }
@@ -111,5 +113,13 @@ mod tests {
         assert_eq!(reader_after(Ok(())).unwrap(), Reader::Reads);
         assert_eq!(reader_after(Err(io::ErrorKind::BrokenPipe.into())).unwrap(), Reader::Gone);
         assert_eq!(reader_after(Err(io::ErrorKind::StorageFull.into())).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn json_is_the_same_text_after_its_hidden_characters_are_escaped() {
+        let name: String = ('\0'..=char::MAX).filter(|character| is_control(*character)).chain("Eve 😀 \"\\".chars()).collect();
+        let escaped = json_text(&serde_json::to_string_pretty(&[&name]).unwrap());
+        assert!(!escaped.contains(|character| is_control(character) && character != '\n'));
+        assert_eq!(serde_json::from_str::<[String; 1]>(&escaped).unwrap(), [name]);
     }
 }

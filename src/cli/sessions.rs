@@ -6,7 +6,7 @@ mod list;
 mod tell;
 
 use anyhow::{Context, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser, value_parser};
 
 use super::{
     existing_store::require_store,
@@ -53,12 +53,13 @@ impl Verb {
     }
 
     fn command(self) -> Command {
-        let name = Arg::new(NAME).value_name("NAME").help(
+        let name = Arg::new(NAME).value_name("NAME").value_parser(NonEmptyStringValueParser::new()).help(
             "An e-mail address, user name or sub; or the beginning of a session's or grant's name, as lists and logs show it",
         );
         let issuer = Arg::new(ISSUER)
             .long(ISSUER)
             .value_name("URL")
+            .value_parser(NonEmptyStringValueParser::new())
             .help("Only users of the provider with this issuer, where there are several");
         let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print JSON");
         let limit = Arg::new(LIMIT)

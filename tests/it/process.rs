@@ -265,7 +265,14 @@ fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
         (&["sessions", "list", "--after", "xx"], "it is no place in a list"),
         (&["sessions", "show", "ann", "--after", "xx"], "it is no place in a history"),
         (&["sessions", "list", "--limit", "0"], "0"),
+        (&["sessions", "list", "--group", ""], "a value is required for '--group"),
+        (&["sessions", "list", "--site", ""], "a value is required for '--site"),
+        (&["sessions", "show", "ann", "--issuer", ""], "a value is required for '--issuer"),
+        (&["sessions", "revoke", ""], "a value is required for '[NAME]"),
         (&["login", "https://app.example", "--days", "0"], "0"),
+        (&["login", "http://app.example"], "http://app.example is no https address"),
+        (&["token", "ftp://app.example"], "ftp://app.example is no https address"),
+        (&["token", "app.example"], "app.example is no address like https://app.example.com"),
     ] {
         let (code, _, error) = run(arguments);
         assert!(code == 64 && error.contains(said), "{arguments:?}: {error}");

@@ -1,7 +1,7 @@
 //! `evergate sessions list`: streams all sessions by pages, and shows those that pass the filters.
 
 use anyhow::Context;
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, builder::NonEmptyStringValueParser, value_parser};
 
 use super::{find, tell};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 pub(super) fn arguments() -> [Arg; 7] {
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     [
-        option("group", "GROUP").help("Those whose user is in this group"),
-        option("site", "HOST").help("Those whose login was for this host"),
+        option("group", "GROUP").value_parser(NonEmptyStringValueParser::new()).help("Those whose user is in this group"),
+        option("site", "HOST").value_parser(NonEmptyStringValueParser::new()).help("Those whose login was for this host"),
         option("ended", "REASON")
             .value_parser(parse_reason)
             .help("Those whose grant has ended for this reason, such as dead or outcome_unknown; any: for any"),
