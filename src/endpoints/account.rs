@@ -26,18 +26,16 @@ impl Endpoints {
 
     /// The same of a page for users whom this rule admits.
     pub(super) async fn user_by(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
-        let reader = page_reader(call)?;
+        require_page(call)?;
         let admitted = self.page_user(call, rule).await?;
         // The login came first, because the window that the refusal opens is one in which providers' scripts do not run.
-        match reader {
-            Reader::Person => Ok(admitted),
-            Reader::Worker => Err(Refusal::WorkerReads.into()),
-        }
+        require_person(call)?;
+        Ok(admitted)
     }
 
     /// The same of a page that has no secret, which a service worker may read.
     pub(super) async fn portal_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
-        page_reader(call)?;
+        require_page(call)?;
         self.page_user(call, &self.everybody).await
     }
 
@@ -64,18 +62,18 @@ impl Endpoints {
 
     /// The same of a page whose users are admitted by this inquiry.
     pub(super) async fn sender_by(&self, call: &Call<'_>, form: &[u8], inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refused> {
-        match page_reader(call)? {
-            Reader::Person => {}
-            Reader::Worker => return Err(Refusal::WorkerReads.into()),
-        }
+        require_person(call)?;
         let seal = field_of(form, "seal").unwrap_or_default();
         let session = self
             .components
             .form_seals
             .open(SealedForm::Account, &seal, call.exchange.site.authority())
             .ok_or(Refusal::FormExpired)?;
-        let admitted = self.components.admission.admit_proven(inquiry, session).await;
-        let admitted = admitted.map_err(NotAdmitted::without_redirect)?;
+        let admitted = self.components.admission.admit_proven(inquiry, session).await.map_err(|not| match not {
+            // Whether or not the browser has another session by now: the page, loaded again, is its, or leads through a login and back.
+            NotAdmitted::SignIn(..) => Refusal::FormExpired,
+            NotAdmitted::Refused(refusal) => refusal,
+        })?;
         call.is_of(&admitted);
         Ok(admitted)
     }
@@ -86,25 +84,22 @@ impl Endpoints {
     }
 }
 
-/// Who reads a page of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
-    /// A person alone.
-    Person,
-    /// A service worker of the app, before a person does.
-    Worker,
-}
-
-/// Who reads a page of ours. What a browser says that no person will see as a page is refused: a frame, or what a script fetches. A service
-/// worker sends a navigation on, or reads the answer to one that its browser sends beforehand (Service Workers, navigation preload),
-/// which says so.
-pub(super) fn page_reader(call: &Call<'_>) -> Result<Reader, Refusal> {
-    let is_preload = call.headers.contains_key("service-worker-navigation-preload");
+/// Checks that a person or a service worker reads a page of ours. What a browser says that no person will see as a page is refused: a
+/// frame, or what a script fetches.
+pub(super) fn require_page(call: &Call<'_>) -> Result<(), Refusal> {
     match FetchMetadata::of(call.headers).viewer() {
-        Viewer::Page | Viewer::Unsaid if !is_preload => Ok(Reader::Person),
-        Viewer::Page | Viewer::Unsaid | Viewer::BehindWorker => Ok(Reader::Worker),
+        Viewer::Page | Viewer::Unsaid | Viewer::BehindWorker => Ok(()),
         Viewer::Frame | Viewer::Nobody => Err(Refusal::NavigationRequired),
     }
+}
+
+/// Checks that a person alone reads it. A service worker of the app sends a navigation on, or reads the answer to one that its browser
+/// sends beforehand (Service Workers, navigation preload), which says so.
+fn require_person(call: &Call<'_>) -> Result<(), Refusal> {
+    require_page(call)?;
+    let is_preload = call.headers.contains_key("service-worker-navigation-preload");
+    let is_behind_worker = is_preload || FetchMetadata::of(call.headers).viewer() == Viewer::BehindWorker;
+    if is_behind_worker { Err(Refusal::WorkerReads) } else { Ok(()) }
 }
 
 /// A page of an origin of its own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new token, or
@@ -129,4 +124,21 @@ pub(super) fn page_number(call: &Call<'_>) -> Result<usize, Refusal> {
     let Some(text) = call.parameter("page") else { return Ok(1) };
     let page = text.parse().ok().filter(|page| (1..=MOST_PAGES).contains(page));
     page.ok_or(Refusal::BadRequest("page must be a number from 1 to 1000"))
+}
+
+/// The page of a list of so many lines that is shown for one that is asked for: the last one, where the list has become shorter.
+pub(super) fn within(page: usize, lines: usize, on_page: usize) -> usize {
+    page.min(lines.div_ceil(on_page.max(1))).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_behind_the_last_one_is_the_last_one() {
+        for (page, lines, shown) in [(1, 0, 1), (9, 0, 1), (1, 20, 1), (2, 20, 1), (2, 21, 2), (1000, 41, 3)] {
+            assert_eq!(within(page, lines, 20), shown, "{page} of {lines}");
+        }
+    }
 }

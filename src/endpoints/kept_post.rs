@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 use url::form_urlencoded::Serializer;
 
-use super::{Call, Endpoints, Refused, account::page_reader, read_form};
+use super::{Call, Endpoints, Refused, account::require_page, read_form};
 use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
     kept_posts::{KeptPost, RESEND_FIELD, Resend},
@@ -26,7 +26,7 @@ impl Endpoints {
     /// Offers a form that is kept, or discards it.
     pub(super) async fn kept_post(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
         // A service worker may read it: the form was sent through that, and a script of the app's own origin may send any.
-        page_reader(call)?;
+        require_page(call)?;
         if *call.method == Method::POST {
             return self.discard_post(call, body).await;
         }

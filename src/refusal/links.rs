@@ -67,10 +67,18 @@ impl<'a> Links<'a> {
 
     /// Where a login begins that comes back here, unless that address is too long for a page.
     pub(super) fn sign_in(&self, another: bool) -> String {
-        let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
-        let rd = rd.filter(|rd| self.start.len() + rd.len() + MOST_OF_PARAMETERS <= MOST_OF_ADDRESS);
-        let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
+        let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(self.rd()).collect();
         if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
+    }
+
+    /// Whether such a login comes back.
+    pub(super) fn leads_back(&self) -> bool {
+        self.rd().is_some()
+    }
+
+    fn rd(&self) -> Option<String> {
+        let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
+        rd.filter(|rd| self.start.len() + rd.len() + MOST_OF_PARAMETERS <= MOST_OF_ADDRESS)
     }
 
     /// Where a login begins in a window of its own, which says in the end that it can be closed.

@@ -37,7 +37,7 @@ impl Refusal {
         // What a form carried is gone, and is not sent again by itself.
         let tries_again = row.offers == Offer::TryAgain && exchange.method == Method::GET;
         let (href, label) = match row.offers {
-            Offer::SignIn if lost_a_form => (links.sign_in(false), look.text(Text::SignInAndGoBack)),
+            Offer::SignIn if lost_a_form && links.leads_back() => (links.sign_in(false), look.text(Text::SignInAndGoBack)),
             Offer::SignIn => (links.sign_in(false), look.sign_in_label(Text::SignIn)),
             Offer::AnotherAccount => (links.sign_in(true), look.text(Text::AnotherAccount)),
             Offer::OtherProvider => (links.sign_in(false), look.text(Text::SignInThere)),

@@ -33,6 +33,20 @@ async fn a_person_reads_their_language_and_a_program_english() {
 }
 
 #[tokio::test]
+async fn a_login_for_a_form_that_was_lost_is_said_to_lead_back_only_where_it_does() {
+    let world = World::start().await;
+    for (referer, link) in [
+        (&[("referer", "https://app.test/form")][..], "/oauth2/start?rd=%2Fform\">Sign in and go back to the page</a>"),
+        (&[], "/oauth2/start\">Sign in</a>"),
+    ] {
+        let lines: Vec<_> = [HTML].iter().chain(referer).copied().collect();
+        let lost = world.visitor().send(Method::POST, "/save", &lines, "a=b").await;
+        assert_eq!(lost.status, StatusCode::UNAUTHORIZED);
+        assert!(lost.text().contains(link), "{}", lost.text());
+    }
+}
+
+#[tokio::test]
 async fn a_page_is_small_however_long_the_address_is_that_was_asked_for() {
     let (gone, long) = ("/gone?", "&".repeat(6000));
     let routes = "[[route]]\npath = \"/\"\n\n[[route]]\npath = \"/gone\"\nupstream = \"http://127.0.0.1:1\"\n\n\
