@@ -94,6 +94,21 @@ const UNDER_WAY: &str = "already";
 /// Before the name of what became of a renewal.
 const RENEWAL: &str = "renewal_";
 
+/// A request for a page, by an administrator.
+struct PageCall<'a> {
+    call: &'a Call<'a>,
+    admin: &'a Administrators,
+    admitted: AdmittedSession,
+    look: Look<'a>,
+}
+
+impl PageCall<'_> {
+    /// A text in the language of the page.
+    fn said(&self, text: AdminText<'_>) -> String {
+        text.said(self.look.language).into_owned()
+    }
+}
+
 impl Endpoints {
     /// Answers a request to the administration, whose path is `below` its own.
     pub(super) async fn administration(&self, call: &Call<'_>, below: &str, body: Incoming) -> Result<Response<Body>, Refused> {
@@ -116,14 +131,15 @@ impl Endpoints {
             return Ok(redirect(&Redirect::to(location), "administered"));
         }
         let admitted = self.user_by(call, &admin.rule).await.map_err(hidden)?;
+        let page = PageCall { call, admin, admitted, look: self.look(call) };
         match place {
-            Place::SignedIn => self.signed_in_page(call, admin, &admitted).await,
-            Place::Why => self.why_page(call, admin, &admitted).await,
-            Place::Audit => self.audit_page(call, admin, &admitted).await,
-            Place::Providers => self.providers_page(call, admin, &admitted).await,
-            Place::Keys => self.keys_page(call, admin, &admitted).await,
-            Place::Everyone => Ok(self.everyone_page(call, &admitted)),
-            Place::Grant(id) => self.grant_page(call, admin, &admitted, id).await,
+            Place::SignedIn => self.signed_in_page(&page).await,
+            Place::Why => self.why_page(&page).await,
+            Place::Audit => self.audit_page(&page).await,
+            Place::Providers => self.providers_page(&page).await,
+            Place::Keys => self.keys_page(&page).await,
+            Place::Everyone => Ok(self.everyone_page(&page)),
+            Place::Grant(id) => self.grant_page(&page, id).await,
         }
     }
 
@@ -164,26 +180,18 @@ impl Endpoints {
         Err(Refusal::BadRequest("the form asks for nothing that there is").into())
     }
 
-    fn everyone_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Response<Body> {
-        let look = self.look(call);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-        let button = crate::pages::Button { name: "end", value: "everyone".into(), label: said(AdminText::Everyone) };
-        let parts =
-            [Part::Text(said(AdminText::EveryoneText)), Part::Confirm { label: said(AdminText::EveryoneConfirm), button }];
-        self.admin_page(call, admitted, Place::Everyone, AdminText::Everyone, &parts, &look)
+    fn everyone_page(&self, page: &PageCall<'_>) -> Response<Body> {
+        let button = crate::pages::Button { name: "end", value: "everyone".into(), label: page.said(AdminText::Everyone) };
+        let parts = [
+            Part::Text(page.said(AdminText::EveryoneText)),
+            Part::Confirm { label: page.said(AdminText::EveryoneConfirm), button },
+        ];
+        self.admin_page(page, Place::Everyone, AdminText::Everyone, &parts)
     }
 
     /// A page of the administration.
-    fn admin_page(
-        &self,
-        call: &Call<'_>,
-        admitted: &AdmittedSession,
-        place: Place,
-        title: AdminText<'_>,
-        parts: &[Part],
-        look: &Look<'_>,
-    ) -> Response<Body> {
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    fn admin_page(&self, page: &PageCall<'_>, place: Place, title: AdminText<'_>, parts: &[Part]) -> Response<Body> {
+        let PageCall { call, admitted, look, .. } = page;
         let pages = [
             (Place::SignedIn, AdminText::SignedIn),
             (Place::Why, AdminText::Why),
@@ -193,16 +201,16 @@ impl Endpoints {
             (Place::Everyone, AdminText::Everyone),
         ];
         let notice = call.parameter("done").as_deref().and_then(|done| notice(done, look.language));
-        let page = AdminPage {
-            title: &said(title),
-            pages: &pages.map(|(place, name)| (self.admin_href(place), said(name))),
+        let html = AdminPage {
+            title: &page.said(title),
+            pages: &pages.map(|(place, name)| (self.admin_href(place), page.said(name))),
             notice: notice.as_deref(),
             parts,
             href: &self.admin_href(place),
             seal: &self.form_seal(call, admitted),
             look,
         };
-        own_page(page.html(), look, "administration")
+        own_page(html.html(), look, "administration")
     }
 
     fn admin_href(&self, place: Place) -> String {

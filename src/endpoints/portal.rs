@@ -3,7 +3,11 @@
 use axum::body::Body;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Call, Endpoints, Refused, account::page_number, logo};
+use super::{
+    Call, Endpoints, Refused,
+    account::{page_number, within},
+    logo,
+};
 use crate::{
     admission::AdmittedSession,
     pages::{PortalApp, PortalPage},
@@ -23,8 +27,9 @@ impl Endpoints {
             self.components.routes.iter().filter_map(|route| Some(self.app(call, route, &*shown(route)?))).collect();
         // Routes are in the order in which they are searched, which says nothing to people.
         apps.sort_by_key(|app| app.name.to_lowercase());
-        let (look, prefix, number) = (self.look(call), &self.components.prefix, page_number(call)?);
+        let (look, prefix) = (self.look(call), &self.components.prefix);
         let on_page = PortalApp::on_page(&apps);
+        let number = within(page_number(call)?, apps.len(), on_page);
         let next = format!("{prefix}/?page={}", number + 1);
         let has_more = apps.len() > number.saturating_mul(on_page);
         let shown: Vec<_> = apps.into_iter().skip((number - 1).saturating_mul(on_page)).take(on_page).collect();

@@ -1,5 +1,7 @@
 //! `sessions`: a user's own sessions and tokens, which they can end.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Method, Response};
 use hyper::body::Incoming;
@@ -13,7 +15,7 @@ use crate::{
     administration::{Limits, Prediction},
     admission::AdmittedSession,
     grant::Grant,
-    pages::{Look, SessionLine, SessionsPage, Text},
+    pages::{Line, Look, SessionLine, SessionsPage, Text},
     personal_tokens::identifier,
     refusal::{Refusal, response::redirect},
     secret::hex,
@@ -78,6 +80,10 @@ impl Endpoints {
         let (mut browsers, has_more) = self
             .sessions_of(grant, SessionKind::Browser, ((page - 1) * ON_PAGE, ON_PAGE), |listed| listed.session.hash != own)
             .await?;
+        // All that the page of a list that has become shorter would show are on one before it.
+        if browsers.is_empty() && !is_first {
+            return Ok(redirect(&Redirect::to(call.exchange.site.at(&self.sessions_href())), "sessions"));
+        }
         if is_first {
             let mut owns =
                 self.components.sign_ins.parts().store.sessions_by_prefix(&hex(&own.0)).await.map_err(Refusal::from)?;
@@ -119,11 +125,12 @@ impl Endpoints {
             (None, Some(browser)) => browser.clone(),
             (None, None) => look.text(Text::UnknownBrowser).into_owned(),
         };
-        let mut details = vec![look.text(Text::SessionTimes { since: now.since(session.created_at), seen }).into_owned()];
-        details.push(look.text(Text::SessionEnds { left: ends.since(now), unused }).into_owned());
+        let times = Text::SessionTimes { since: now.since(session.created_at), seen };
+        let end = Text::SessionEnds { left: rounded_up(ends.since(now)), unused };
+        let mut details: Vec<_> = [times, end].map(|text| Line::own(look.text(text))).into();
         let places = [session.site.as_deref().map(str::to_owned), opener.address.map(|address| address.to_string())];
         let places = places.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        details.extend(Some(places).filter(|places| !places.is_empty()));
+        details.extend(Some(places).filter(|places| !places.is_empty()).map(Line::from));
         SessionLine { id: (session.hash != own).then(|| identifier(session.hash)), name, details }
     }
 
@@ -140,4 +147,34 @@ impl Endpoints {
 /// The session that the browser has at the site where it logged in.
 fn own_login(session: &Session) -> SessionHash {
     session.login.unwrap_or(session.hash)
+}
+
+/// What is left, in whole units of the one in which it is told, and rounded up: what has just begun is told as it was set.
+fn rounded_up(left: Duration) -> Duration {
+    let unit = match left.as_secs() {
+        0..60 => return left,
+        60..3600 => 60,
+        3600..86_400 => 3600,
+        _ => 86_400,
+    };
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    Duration::from_secs(seconds.div_ceil(unit) * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_just_begun_is_told_as_it_was_set() {
+        for seconds in [60, 120, 3600, 7200, 86_400, 30 * 86_400] {
+            let set = Duration::from_secs(seconds);
+            assert_eq!(rounded_up(set), set, "{seconds}");
+        }
+        for seconds in [120, 3600, 7200, 86_400, 30 * 86_400] {
+            let set = Duration::from_secs(seconds);
+            assert_eq!(rounded_up(set - Duration::from_millis(1)), set, "{seconds}");
+        }
+        assert_eq!(rounded_up(Duration::from_secs(59)), Duration::from_secs(59), "it is less than a minute");
+    }
 }

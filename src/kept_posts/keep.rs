@@ -8,6 +8,7 @@ use super::{BODY_DEADLINE, FormType, KeptPosts, LIFE, MAX_BODY, MOST, kept_post:
 use crate::{
     exchange::{Exchange, is_own_form},
     forward::ClientBody,
+    pages::{MOST_OF_ADDRESS, escape},
     secret::random_text,
     session::{BrowserMark, SessionHash, UserHash},
     sign_in::{Redirect, return_to::ReturnTo},
@@ -54,8 +55,10 @@ impl NotKept {
     }
 }
 
-/// The longest target that is kept.
-const MAX_TARGET_LEN: usize = 4096;
+/// Whether a page has room for a form that goes to this address.
+fn fits_on_a_page(address: &str) -> bool {
+    escape(address).len() <= MOST_OF_ADDRESS
+}
 
 impl KeptPosts {
     /// Keeps a form whose sender must sign in, and sends its browser to the page that offers it.
@@ -75,7 +78,7 @@ impl KeptPosts {
         let site = &exchange.site;
         let target = exchange.path_and_query();
         let is_form = exchange.method == Method::POST && is_own_form(headers, exchange.reads_html, &site.at(""));
-        let form = FormType::of(headers).filter(|_| is_form && target.len() <= MAX_TARGET_LEN).ok_or(NotKept::NoForm)?;
+        let form = FormType::of(headers).filter(|_| is_form && fits_on_a_page(&site.at(target))).ok_or(NotKept::NoForm)?;
         if body.size_hint().lower() > MAX_BODY as u64 {
             return Err(NotKept::TooLarge);
         }

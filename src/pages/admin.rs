@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    AdminText, Chart, Look, Timeline, escape, escape_cut,
-    html::{document_wide, fitting},
+    AdminText, Chart, Line, Look, Timeline, escape, escape_cut,
+    html::{Room, cut, document_wide, fitting},
 };
 
 /// A page of the administration.
@@ -34,9 +34,11 @@ pub enum Part {
     /// A heading.
     Heading(String),
     /// Names with their values.
-    Facts(Vec<(String, String)>),
+    Facts(Vec<(Line, Line)>),
     /// A list.
     Rows(Vec<Row>),
+    /// The first part of a long list.
+    Long(LongList),
     /// A form that asks for another part of the same page.
     Search(Search),
     /// Buttons, each of which does something.
@@ -65,15 +67,26 @@ pub enum Part {
     },
 }
 
+/// The first part of a long list, which has fewer lines where the page has little room.
+#[derive(Clone, Debug)]
+pub struct LongList {
+    /// The lines, each with where the list goes on behind it.
+    pub rows: Vec<(Row, String)>,
+    /// Whether it goes on behind them.
+    pub goes_on: bool,
+    /// How many lines there are at least.
+    pub few: usize,
+}
+
 /// A line of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     /// What it is about.
-    pub name: String,
+    pub name: Line,
     /// Where more is to be seen of it.
     pub href: Option<String>,
-    /// What else is known of it, a line each.
-    pub details: Vec<String>,
+    /// What else is known of it.
+    pub details: Vec<Line>,
     /// What can be done about it.
     pub button: Option<Button>,
 }
@@ -105,11 +118,11 @@ pub struct Search {
 impl AdminPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        fitting(|most| self.html_with(most))
+        fitting(|room| self.html_with(room))
     }
 
-    /// The page with texts of `most` bytes at most.
-    fn html_with(&self, most: usize) -> String {
+    /// The page in so much room.
+    fn html_with(&self, room: Room) -> String {
         let said = |text: AdminText<'_>| escape(&text.said(self.look.language));
         let mut body = format!("<nav class=\"actions\" aria-label=\"{}\">", said(AdminText::Administration));
         for (href, name) in self.pages {
@@ -121,23 +134,23 @@ impl AdminPage<'_> {
             let _infallible = writeln!(body, "<p class=\"notice\" role=\"status\">{}</p>", escape(notice));
         }
         for part in self.parts {
-            self.part(part, most, &mut body);
+            self.part(part, room, &mut body);
         }
-        document_wide(&shortened(self.title, most), &body, self.look)
+        document_wide(&cut(self.title, room.most), &body, self.look)
     }
 
-    fn part(&self, part: &Part, most: usize, out: &mut String) {
+    fn part(&self, part: &Part, room: Room, out: &mut String) {
+        let most = room.most;
         let _infallible = match part {
             Part::Text(text) => writeln!(out, "<p>{}</p>", escape_cut(text, most.max(MOST_OF_SENTENCE))),
             Part::Heading(text) => writeln!(out, "<h2>{}</h2>", escape_cut(text, most)),
             Part::Link(href, label) => writeln!(out, "<p><a href=\"{}\">{}</a></p>", escape(href), escape_cut(label, most)),
-            Part::Timeline(timeline) => write!(out, "{}", timeline.html(most)),
+            Part::Timeline(timeline) => write!(out, "{}", timeline.html(room)),
             Part::Chart(chart) => write!(out, "{}", chart.html()),
             Part::Table { caption, heads, rows } => write!(out, "{}", table(caption, heads, rows)),
             Part::Facts(facts) => {
                 let facts = facts.iter().fold(String::new(), |mut all, (name, value)| {
-                    let _infallible =
-                        writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", escape_cut(name, most), escape_cut(value, most));
+                    let _infallible = writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", name.html(most), value.html(most));
                     all
                 });
                 writeln!(out, "<dl class=\"facts\">\n{facts}</dl>")
@@ -146,6 +159,7 @@ impl AdminPage<'_> {
                 writeln!(out, "{}{}</form>", self.form(), list(rows, most))
             }
             Part::Rows(rows) => writeln!(out, "{}", list(rows, most)),
+            Part::Long(list) => writeln!(out, "{}", self.part_of(list, room)),
             Part::Buttons(buttons) => {
                 let buttons: String = buttons.iter().map(|button| button.html("button quiet", "")).collect();
                 writeln!(out, "{}<p class=\"actions\">{buttons}</p></form>", self.form())
@@ -159,6 +173,15 @@ impl AdminPage<'_> {
             ),
             Part::Search(search) => writeln!(out, "{}", self.search(search)),
         };
+    }
+
+    fn part_of(&self, long: &LongList, room: Room) -> String {
+        let shown = if room.is_scarce { long.few.min(long.rows.len()) } else { long.rows.len() };
+        let rows = list(long.rows.iter().take(shown).map(|(row, _)| row), room.most);
+        let next = long.rows.iter().take(shown).last().filter(|_| long.goes_on || shown < long.rows.len());
+        let label = || escape(&AdminText::Next.said(self.look.language));
+        let next = next.map(|(_, href)| format!("\n<p><a href=\"{}\">{}</a></p>", escape(href), label()));
+        rows + &next.unwrap_or_default()
     }
 
     fn form(&self) -> String {
@@ -199,15 +222,6 @@ impl Button {
 /// A sentence of ours is not cut to less than that.
 const MOST_OF_SENTENCE: usize = 400;
 
-/// A text with so many characters at most, which may be longer as HTML.
-fn shortened(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-}
-
 fn table(caption: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     let caption = escape(caption);
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", escape(head))).collect();
@@ -222,130 +236,20 @@ fn table(caption: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     table + "</tbody></table></div></details>\n"
 }
 
-fn list(rows: &[Row], most: usize) -> String {
+fn list<'a>(rows: impl IntoIterator<Item = &'a Row>, most: usize) -> String {
     let mut list = "<ul class=\"list\">\n".to_owned();
     for Row { name, href, details, button } in rows {
-        let details = details.iter().map(|line| format!("<br><small>{}</small>", escape_cut(line, most)));
-        let shown = escape_cut(name, most);
+        let details = details.iter().map(|line| format!("<br><small>{}</small>", line.html(most)));
+        let name = name.html(most);
         let shown = match href {
-            Some(href) => format!("<a href=\"{}\"><strong>{shown}</strong></a>", escape(href)),
-            None => format!("<strong>{shown}</strong>"),
+            Some(href) => format!("<a href=\"{}\"><strong>{name}</strong></a>", escape(href)),
+            None => format!("<strong>{name}</strong>"),
         };
-        let button = button.as_ref().map(|button| button.html("button quiet", &escape_cut(name, most))).unwrap_or_default();
+        let button = button.as_ref().map(|button| button.html("button quiet", &name)).unwrap_or_default();
         let _infallible = writeln!(list, "<li><div>{shown}{}</div>{button}</li>", details.collect::<String>());
     }
     list + "</ul>\n"
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        language::Language,
-        pages::{Branding, ChartKind, Mark, Series, Sign},
-    };
-
-    fn page(parts: &[Part], evil: &str) -> String {
-        let branding = Branding::default();
-        let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
-        let pages = [(evil.to_owned(), evil.to_owned())];
-        AdminPage { title: evil, pages: &pages, notice: Some(evil), parts, href: evil, seal: evil, look: &look }.html()
-    }
-
-    #[test]
-    fn no_text_of_these_pages_is_markup() {
-        let evil = "<script>alert('x')</script>\"&";
-        let text = || evil.to_owned();
-        let button = || Button { name: "end", value: text(), label: text() };
-        let row = Row { name: text(), href: Some(text()), details: vec![text()], button: Some(button()) };
-        let mark = Mark { at: 5, sign: Sign::Failed, label: text() };
-        let timeline = Timeline {
-            from: 0,
-            to: 10,
-            marks: vec![mark],
-            says: text(),
-            ends: (text(), text()),
-            legend: vec![(Sign::Failed, text())],
-        };
-        let search =
-            Search { href: text(), field: ("name", text(), text()), choices_label: text(), choices: vec![("all", text(), true)] };
-        let parts = [
-            Part::Text(text()),
-            Part::Heading(text()),
-            Part::Facts(vec![(text(), text())]),
-            Part::Rows(vec![row.clone(), Row { href: None, button: None, ..row }]),
-            Part::Search(search),
-            Part::Buttons(vec![button()]),
-            Part::Confirm { label: text(), button: button() },
-            Part::Link(text(), text()),
-            Part::Timeline(timeline),
-            Part::Table { caption: text(), heads: vec![text()], rows: vec![vec![text(), text()], Vec::new()] },
-            Part::Chart(Chart {
-                says: text(),
-                ends: (text(), text()),
-                most: text(),
-                series: vec![(Series { class: "good", values: vec![Some(1), None] }, text())],
-                kind: ChartKind::Bars,
-            }),
-        ];
-        let html = page(&parts, evil);
-        assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
-    }
-
-    #[test]
-    fn a_page_is_small_however_long_everything_on_it_is() {
-        let long = "&\"<ä".repeat(2000);
-        let text = || long.clone();
-        let button =
-            || Button { name: "end", value: "0123456789abcdef0123456789abcdef".to_owned(), label: "End this session".to_owned() };
-        let row = |button| Row { name: text(), href: None, details: vec![text(); 5], button };
-        let events = vec![Row { details: vec![text()], ..row(None) }; 25];
-        let sessions = vec![row(Some(button())); 10];
-        let marks = (0..50).map(|at| Mark { at, sign: Sign::Failed, label: text() }).collect();
-        let legend = Sign::ALL.into_iter().map(|sign| (sign, "predicted end".to_owned())).collect();
-        let times = || ("2026-11-27 10:00:00 UTC".to_owned(), "2026-11-27 10:00:00 UTC".to_owned());
-        let timeline = Timeline { from: 0, to: 50, marks, says: "3 renewals".to_owned(), ends: times(), legend };
-        let parts = [
-            Part::Facts(vec![("Groups".to_owned(), text()); 11]),
-            Part::Timeline(timeline),
-            Part::Heading("Sessions".to_owned()),
-            Part::Rows(sessions),
-            Part::Buttons(vec![button(), button()]),
-            Part::Rows(events),
-        ];
-        let branding = Branding::largest();
-        let look = Look { branding: &branding, language: Language::English, request_id: "0123456789abcdef".to_owned() };
-        let pages: Vec<_> =
-            (0..6).map(|number| (format!("/oauth2/admin/{number}"), "What administrators did".to_owned())).collect();
-        let page = AdminPage {
-            title: &long,
-            pages: &pages,
-            notice: Some("The session has ended."),
-            parts: &parts,
-            href: "/oauth2/admin/grants/0123456789abcdef",
-            seal: &"s".repeat(120),
-            look: &look,
-        };
-        let html = page.html();
-        assert!(html.len() <= 20 * 1024, "{}", html.len());
-        assert_eq!(html.matches("<li>").count(), 35 + Sign::ALL.len(), "nothing is left out but the ends of texts");
-    }
-
-    #[test]
-    fn a_picture_of_odd_times_stays_within_its_frame() {
-        for (from, to, at) in [(0, 0, 5), (i64::MIN, i64::MAX, 0), (10, 5, i64::MAX)] {
-            let mark = Mark { at, sign: Sign::Now, label: String::new() };
-            let timeline = Timeline {
-                from,
-                to,
-                marks: vec![mark],
-                says: String::new(),
-                ends: (String::new(), String::new()),
-                legend: Vec::new(),
-            };
-            let html = timeline.html(1000);
-            let x: f64 = html.split("class=\"ink\" x=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
-            assert!((0.0..=1000.0).contains(&x), "{html}");
-        }
-    }
-}
+mod tests;

@@ -49,9 +49,12 @@ impl Chart {
         let largest = |bin: usize| self.series.iter().filter_map(|(series, _)| at(series, bin)).max().unwrap_or(0);
         let most = (0..bins).map(|bin| if self.kind == ChartKind::Bars { sum(bin) } else { largest(bin) }).max().unwrap_or(0);
         let most = most.max(1);
-        let width = WIDTH / i64::try_from(bins.max(1)).unwrap_or(WIDTH);
+        // The picture ends where the last bin does, and its end is written below its edge.
+        let count = i64::try_from(bins.max(1)).unwrap_or(WIDTH);
+        let width = (WIDTH / count).max(1);
         let mut svg = format!(
-            "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" aria-label=\"{}\">",
+            "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {} {HEIGHT}\" preserveAspectRatio=\"none\" aria-label=\"{}\">",
+            width * count,
             escape(&self.says)
         );
         let mut below = vec![0; bins];
@@ -124,5 +127,26 @@ mod tests {
         assert_eq!(bars(&[Some(50), None, Some(0)], &mut below, 100, 10), "M0 50h9v50h-9z");
         assert_eq!(bars(&[Some(50), Some(100), None], &mut below, 100, 10), "M0 0h9v50h-9zM10 0h9v100h-9z");
         assert_eq!(line(&[Some(100), Some(0), None, Some(50)], 100, 10), "M0 2h9L10 98h9M30 50h9");
+    }
+
+    #[test]
+    fn the_last_bin_ends_at_the_edge() {
+        for bins in [1, 48, 57, 1000] {
+            let series = Series { class: "good", values: vec![Some(1); bins] };
+            let ends = (String::new(), String::new());
+            let chart = Chart {
+                says: String::new(),
+                ends,
+                most: String::new(),
+                series: vec![(series, String::new())],
+                kind: ChartKind::Bars,
+            };
+            let html = chart.html();
+            let edge: i64 = html.split("viewBox=\"0 0 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+            let last = html.split("d=\"").nth(1).unwrap().split('"').next().unwrap().rsplit('M').next().unwrap();
+            let (at, bar) = last.split_once(' ').unwrap();
+            let wide: i64 = bar.split('h').nth(1).unwrap().split('v').next().unwrap().parse().unwrap();
+            assert!(edge - (at.parse::<i64>().unwrap() + wide) <= 1, "{bins}: {last} of {edge}");
+        }
     }
 }

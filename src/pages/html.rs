@@ -1,5 +1,7 @@
 //! What all pages are made of.
 
+use std::borrow::Cow;
+
 use super::{Contact, Look, Text};
 use crate::language::is_control;
 
@@ -66,6 +68,14 @@ pub fn escape_cut(text: &str, most: usize) -> String {
     out
 }
 
+/// A text that may be of any length, with so many characters at most.
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+    }
+}
+
 /// The size of a page at most, in bytes.
 pub(super) const MOST_OF_PAGE: usize = 20 * 1024;
 /// The size at most of an address of a page's, in bytes of HTML. The requested address may be of any length, and a link escapes much of it.
@@ -78,16 +88,34 @@ pub const MOST_OF_OWN_TEXT: usize = 2 * 1024;
 const MOST_OF_TEXTS: usize = 3 * 1024;
 /// The size at most of a label that they may have set, in bytes of HTML.
 const MOST_OF_LABEL: usize = 400;
-/// How long the texts of a page may be that others have written, in bytes of HTML: so long at first, and shorter where the page would be
-/// too large.
-const MOST_OF_TEXT: [usize; 7] = [1000, 400, 200, 100, 60, 40, 20];
+
+/// How much room a page has for what is on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// How long the texts may be that others have written, in bytes of HTML.
+    pub(super) most: usize,
+    /// Whether what is told elsewhere is left out: the labels of a picture, and events that the next page has.
+    pub(super) is_scarce: bool,
+}
+
+/// So much room at first, and less where the page would be too large: what is told elsewhere goes before texts are cut that people need.
+const ROOMS: [Room; 8] = [
+    Room { most: 1000, is_scarce: false },
+    Room { most: 400, is_scarce: false },
+    Room { most: 200, is_scarce: false },
+    Room { most: 200, is_scarce: true },
+    Room { most: 100, is_scarce: true },
+    Room { most: 60, is_scarce: true },
+    Room { most: 40, is_scarce: true },
+    Room { most: 20, is_scarce: true },
+];
 
 /// A page that is not too large, however long names, addresses and messages are: rendered with longer texts first, and with shorter ones
 /// until it fits. How many lines it has is bounded by whoever renders it.
-pub(super) fn fitting(render: impl Fn(usize) -> String) -> String {
+pub(super) fn fitting(render: impl Fn(Room) -> String) -> String {
     let mut html = String::new();
-    for most in MOST_OF_TEXT {
-        html = render(most);
+    for room in ROOMS {
+        html = render(room);
         if html.len() <= MOST_OF_PAGE {
             break;
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Look, Message, Text, escape,
-    html::{document, own_text},
+    html::{cut, document, own_text},
 };
 
 /// The page with a button that sends, and one that discards.
@@ -36,12 +36,12 @@ impl KeptPostPage<'_> {
     pub fn html(&self) -> String {
         let (title, text) = self.look.message(Message::KeptPost);
         let said = |text: Text<'_>| escape(&self.look.text(text));
-        let target = Text::KeptPostTarget { path: &shortened(self.path), kibibytes: self.size.div_ceil(1024) };
+        let target = Text::KeptPostTarget { path: &cut(self.path, LONGEST), kibibytes: self.size.div_ceil(1024) };
         let mut body = format!("<p>{}</p>\n<p>{}</p>\n", own_text(text), said(target));
         if !self.fields.is_empty() {
             let _infallible = writeln!(body, "<h2>{}</h2>\n<ul class=\"list\">", said(Text::KeptPostFields));
             for name in self.fields.iter().take(MOST) {
-                let _infallible = writeln!(body, "<li><div>{}</div></li>", escape(&shortened(name)));
+                let _infallible = writeln!(body, "<li><div>{}</div></li>", escape(&cut(name, LONGEST)));
             }
             let more = self.fields.len().saturating_sub(MOST);
             if more > 0 {
@@ -63,14 +63,6 @@ impl KeptPostPage<'_> {
         let _infallible = write!(body, "<div class=\"actions\">{send}{discard}</div>");
         document(title, &body, self.look)
     }
-}
-
-fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(LONGEST).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub struct PortalApp {
 impl PortalPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        fitting(|most| self.html_with(most))
+        fitting(|room| self.html_with(room.most))
     }
 
     /// The page with texts of `most` bytes at most.

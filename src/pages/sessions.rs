@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Look, Text, escape, escape_cut,
+    Line, Look, Text, escape, escape_cut,
     html::{document, fitting},
 };
 
@@ -41,14 +41,14 @@ pub struct SessionLine {
     pub id: Option<String>,
     /// The browser and the system, or the token's name.
     pub name: String,
-    /// What else is known of it, a line each.
-    pub details: Vec<String>,
+    /// What else is known of it.
+    pub details: Vec<Line>,
 }
 
 impl SessionsPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        fitting(|most| self.html_with(most))
+        fitting(|room| self.html_with(room.most))
     }
 
     /// The page with texts of `most` bytes at most.
@@ -83,7 +83,7 @@ impl SessionsPage<'_> {
         let said = |text: Text<'_>| escape(&self.look.text(text));
         let mut list = "<ul class=\"list\">\n".to_owned();
         for SessionLine { id, name, details } in lines {
-            let details: String = details.iter().map(|line| format!("<br><small>{}</small>", escape_cut(line, most))).collect();
+            let details: String = details.iter().map(|line| format!("<br><small>{}</small>", line.html(most))).collect();
             let end = match id {
                 None => format!("<span>{}</span>", said(Text::ThisBrowser)),
                 Some(id) => format!(
@@ -112,7 +112,11 @@ mod tests {
         let evil = "<script>alert('x')</script>\"&";
         let branding = Branding::default();
         let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
-        let line = |id: Option<&str>| SessionLine { id: id.map(str::to_owned), name: evil.into(), details: vec![evil.into()] };
+        let line = |id: Option<&str>| SessionLine {
+            id: id.map(str::to_owned),
+            name: evil.into(),
+            details: vec![evil.to_owned().into()],
+        };
         let lines = [line(None), line(Some(evil))];
         let page = SessionsPage {
             user: evil,
@@ -136,7 +140,7 @@ mod tests {
         let branding = Branding::largest();
         let evil = "&\"<".repeat(400);
         let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
-        let line = SessionLine { id: Some("0123456789abcdef".into()), name: evil.clone(), details: vec![evil.clone(); 3] };
+        let line = SessionLine { id: Some("0123456789abcdef".into()), name: evil.clone(), details: vec![evil.clone().into(); 3] };
         let lines = vec![line; 16];
         let page = SessionsPage {
             user: &evil,

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{escape, escape_cut};
+use super::{escape, escape_cut, html::Room};
 
 /// What is to be drawn. Times are milliseconds since the epoch.
 #[derive(Clone, Debug)]
@@ -53,8 +53,6 @@ pub enum Sign {
 }
 
 const WIDTH: f64 = 1000.0;
-/// Labels are left out where they would be no longer than this.
-const LEAST_OF_LABEL: usize = 40;
 
 impl Sign {
     /// All of them, in the order of the legend.
@@ -73,39 +71,49 @@ impl Sign {
         }
     }
 
-    /// `label` is HTML.
-    fn draw(self, x: f64, label: Option<&str>, svg: &mut String) {
-        let (class, y, height) = self.shape();
-        let _infallible = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y}\" width=\"5\" height=\"{height}\">");
-        if let Some(label) = label {
-            let _infallible = write!(svg, "<title>{label}</title>");
-        }
-        svg.push_str("</rect>");
+    /// Its outline where it stands so far from the left.
+    fn outline(self, x: f64) -> String {
+        let (_, y, height) = self.shape();
+        format!("M{x:.1} {y}h5v{height}h-5z")
+    }
+
+    /// A path of such outlines, with what they tell as HTML.
+    fn draw(self, outlines: &str, told: &str, svg: &mut String) {
+        let (class, _, _) = self.shape();
+        let _infallible = write!(svg, "<path class=\"{class}\" d=\"{outlines}\">{told}</path>");
     }
 }
 
 impl Timeline {
-    /// Renders the picture with its legend.
-    /// Labels have `most` bytes at most.
-    pub(super) fn html(&self, most: usize) -> String {
+    /// Renders the picture with its legend. Where room is scarce the list of events alone says what labels do.
+    pub(super) fn html(&self, room: Room) -> String {
         let span = self.to.saturating_sub(self.from).max(1) as f64;
         let mut svg = format!(
             "<svg class=\"time\" role=\"img\" viewBox=\"0 0 1005 60\" preserveAspectRatio=\"none\" aria-label=\"{}\">\
              <rect class=\"line\" x=\"0\" y=\"29\" width=\"1005\" height=\"2\"/>",
             escape(&self.says)
         );
-        for Mark { at, sign, label } in &self.marks {
-            let x = (at.saturating_sub(self.from) as f64 / span).clamp(0.0, 1.0) * WIDTH;
-            // Of a page that has little room the list alone says it.
-            let label = (most > LEAST_OF_LABEL).then(|| escape_cut(label, most));
-            sign.draw(x, label.as_deref(), &mut svg);
+        let place = |mark: &Mark| (mark.at.saturating_sub(self.from) as f64 / span).clamp(0.0, 1.0) * WIDTH;
+        if room.is_scarce {
+            for sign in Sign::ALL {
+                let marks = self.marks.iter().filter(|mark| mark.sign == sign);
+                let outlines: String = marks.map(|mark| sign.outline(place(mark))).collect();
+                if !outlines.is_empty() {
+                    sign.draw(&outlines, "", &mut svg);
+                }
+            }
+        } else {
+            for mark in &self.marks {
+                let label = format!("<title>{}</title>", escape_cut(&mark.label, room.most));
+                mark.sign.draw(&mark.sign.outline(place(mark)), &label, &mut svg);
+            }
         }
         svg.push_str("</svg>\n");
         let (from, to) = (escape(&self.ends.0), escape(&self.ends.1));
         let _infallible = writeln!(svg, "<p class=\"ends\"><small>{from}</small><small>{to}</small></p>\n<ul class=\"legend\">");
         for (sign, name) in &self.legend {
             svg.push_str("<li><svg class=\"sign\" viewBox=\"0 0 9 60\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"line\" x=\"0\" y=\"29\" width=\"9\" height=\"2\"/>");
-            sign.draw(2.0, None, &mut svg);
+            sign.draw(&sign.outline(2.0), "", &mut svg);
             let _infallible = writeln!(svg, "</svg>{}</li>", escape(name));
         }
         svg + "</ul>\n"

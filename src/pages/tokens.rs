@@ -49,7 +49,7 @@ const MOST_OF_ROUTES: usize = 5 * 1024;
 impl TokensPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        fitting(|most| self.html_with(most))
+        fitting(|room| self.html_with(room.most))
     }
 
     /// The page with texts of `most` bytes at most.

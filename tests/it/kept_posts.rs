@@ -78,6 +78,16 @@ async fn signed_out_by_time(world: &World) -> Visitor {
 }
 
 #[tokio::test]
+async fn a_form_is_not_kept_that_no_page_has_room_to_offer() {
+    let world = build().start().await;
+    for (character, status) in [("a", StatusCode::SEE_OTHER), ("&", StatusCode::UNAUTHORIZED)] {
+        let visitor = signed_out_by_time(&world).await;
+        let kept = post(&visitor, &format!("/wiki/day?{}", character.repeat(4000)), TYPED).await;
+        assert_eq!(kept.status, status, "{character}");
+    }
+}
+
+#[tokio::test]
 async fn a_form_is_kept_until_its_user_has_logged_in_and_reaches_the_app_once_through_any_replica() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let replicas = if kind == Kind::Postgres { 2 } else { 1 };

@@ -232,6 +232,7 @@ mod tests {
     use crate::{
         administration::Ending,
         endpoints::admin::api_request::PATHS,
+        grant::{EndReason, Rotation},
         history::{ANOTHER_LOGIN, DURING_LOGIN, ENDED_AGAIN, Event, Kind},
         identity::Identity,
         sign_out::LogoutInitiator,
@@ -256,6 +257,18 @@ mod tests {
             .filter(|served| !served.starts_with("HEAD"))
             .collect();
         assert_eq!(described, served);
+    }
+
+    #[test]
+    fn the_document_names_whatever_has_ended_a_grant_and_each_rotation() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let reasons: Vec<_> = EndReason::ALL.map(|reason| json!(reason.as_str())).into_iter().chain([Value::Null]).collect();
+        let rotations = [Rotation::Unknown, Rotation::Reusable, Rotation::Rotating].map(Rotation::as_str);
+        for schema in ["Session", "SessionOfGrant", "GrantDetails"] {
+            let properties = &document["components"]["schemas"][schema]["properties"];
+            assert_eq!(properties["endedBecause"]["enum"], json!(reasons), "{schema}");
+            assert_eq!(properties["rotation"]["enum"], json!(rotations), "{schema}");
+        }
     }
 
     #[test]

@@ -4,53 +4,51 @@ use axum::body::Body;
 use http::Response;
 
 use super::{
-    Place,
-    lists::{EVENTS, event_row, place_of_events},
+    PageCall, Place,
+    lists::{EVENTS, event_row, place_of_events, state_line, times_line},
 };
 use crate::{
     administration::{GrantStory, Limits, Prediction, SessionState, event_place, words},
-    admission::AdmittedSession,
     clock::Timestamp,
-    endpoints::{Call, Endpoints, Refused, account::page_number, administrators::Administrators},
+    endpoints::{
+        Endpoints, Refused,
+        account::{page_number, within},
+    },
     grant::{Grant, GrantId, Rotation},
     history::{Event, Kind},
-    pages::{AdminText, Button, Look, Mark, Part, Row, Sign, Text, Timeline},
+    pages::{AdminText, Button, Line, LongList, Look, Mark, Part, Row, Sign, Text, Timeline},
     refusal::Refusal,
     renewal::NextRefresh,
-    store::{EventPart, ListedSession},
+    store::{EventPart, ListedSession, StoredEvent},
 };
 
 /// How many sessions a page shows, and how many groups, so that it stays small.
 const SESSIONS: usize = 10;
 const GROUPS: usize = 20;
+/// How many events it shows where there is little room.
+const FEW_EVENTS: usize = 5;
 
 impl Endpoints {
     /// The page of a grant, or what is left of it.
-    pub(super) async fn grant_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-        id: GrantId,
-    ) -> Result<Response<Body>, Refused> {
-        let look = self.look(call);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn grant_page(&self, page: &PageCall<'_>, id: GrantId) -> Result<Response<Body>, Refused> {
+        let PageCall { call, admin, look, .. } = page;
+        let said = |text: AdminText<'_>| page.said(text);
         let after = place_of_events(call)?;
         let story = admin.administration.grant(id, after).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
         let now = admin.administration.clock.now();
         let limits = &admin.administration.limits;
-        let mut parts = vec![Part::Facts(facts(&story, limits, now, &look))];
+        let mut parts = vec![Part::Facts(facts(&story, limits, now, look))];
         parts.push(Part::Heading(said(AdminText::Timeline)));
-        parts.push(Part::Timeline(timeline(&story, now, &look)));
+        parts.push(Part::Timeline(timeline(&story, now, look)));
         parts.push(Part::Heading(said(AdminText::Sessions)));
         if story.sessions.is_empty() {
             parts.push(Part::Text(said(AdminText::NoSession)));
         } else {
-            let number = page_number(call)?;
+            let number = within(page_number(call)?, story.sessions.len(), SESSIONS);
             let shown = story.sessions.iter().skip((number - 1) * SESSIONS).take(SESSIONS);
             let rows = shown.map(|(listed, prediction)| {
                 let state = SessionState::of(listed, &admin.administration.limits, now);
-                session_row(listed, state, *prediction, &look)
+                session_row(listed, state, *prediction, look)
             });
             parts.push(Part::Rows(rows.collect()));
             if story.sessions.len() > number * SESSIONS {
@@ -66,14 +64,15 @@ impl Endpoints {
         }
         parts.push(Part::Heading(said(AdminText::History)));
         let shown = EventPart::of(story.events.events.clone(), EVENTS);
-        let rows = shown.events.iter().map(|stored| event_row(&stored.event, &stored.replica, &look));
-        parts.push(Part::Rows(rows.collect()));
-        if let Some(next) = shown.next.or(story.events.next) {
-            let href = format!("{}?after={}", self.admin_href(Place::Grant(id)), event_place(next));
-            parts.push(Part::Link(href, said(AdminText::Next)));
-        }
+        let own = self.admin_href(Place::Grant(id));
+        let row = |stored: &StoredEvent| {
+            let behind = format!("{own}?after={}", event_place(stored.place()));
+            (event_row(&stored.event, &stored.replica, look), behind)
+        };
+        let goes_on = shown.next.or(story.events.next).is_some();
+        parts.push(Part::Long(LongList { rows: shown.events.iter().map(row).collect(), goes_on, few: FEW_EVENTS }));
         let title = display(&story);
-        Ok(self.admin_page(call, admitted, Place::Grant(id), AdminText::Name(&title), &parts, &look))
+        Ok(self.admin_page(page, Place::Grant(id), AdminText::Name(&title), &parts))
     }
 }
 
@@ -106,17 +105,19 @@ fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Limits, now: T
     states().next().filter(|_| is_over).unwrap_or_else(|| SessionState::of_grant(grant, now))
 }
 
-fn facts(story: &GrantStory, limits: &Limits, now: Timestamp, look: &Look<'_>) -> Vec<(String, String)> {
+fn facts(story: &GrantStory, limits: &Limits, now: Timestamp, look: &Look<'_>) -> Vec<(Line, Line)> {
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
     let subject = story.events.events.first().or(story.last_end.as_ref()).map(|stored| stored.event.subject.clone());
     let Some(grant) = &story.grant else {
-        let end = story.last_end.as_ref().map(|stored| words::event(&stored.event, look.language));
-        let gone = [Some(said(AdminText::NoSession)), end].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        return vec![
-            (said(AdminText::Subject), subject.unwrap_or_default()),
-            (said(AdminText::Grant), story.id.to_string()),
-            (said(AdminText::State), gone),
+        let end = story.last_end.as_ref().map(|stored| words::event(&stored.event, look.language)).unwrap_or_default();
+        let foreign = story.last_end.as_ref().and_then(|stored| stored.event.words()).unwrap_or_default();
+        let gone = format!("{} {end}", said(AdminText::NoSession)).trim_end().to_owned();
+        let facts = [
+            (AdminText::Subject, subject.unwrap_or_default().into()),
+            (AdminText::Grant, Line::own(story.id.to_string())),
+            (AdminText::State, Line::ending_in(gone, foreign.len())),
         ];
+        return facts.map(|(name, value)| (Line::own(said(name)), value)).into();
     };
     let names = grant.identity.group_names();
     let more = names.len().saturating_sub(GROUPS);
@@ -132,21 +133,22 @@ fn facts(story: &GrantStory, limits: &Limits, now: Timestamp, look: &Look<'_>) -
         Rotation::Reusable => AdminText::Reusable,
         Rotation::Rotating => AdminText::Rotating,
     };
+    let renewed = AdminText::RenewedAt(&words::time(grant.renewed_at), grant.generation).said(look.language);
     let mut facts = vec![
-        (AdminText::Subject, grant.identity.subject.clone()),
-        (AdminText::State, words::state(state_of(story, grant, limits, now), look.language)),
-        (AdminText::NextRenewal, next_renewal(story.next, look)),
-        (AdminText::LastRenewed, said(AdminText::RenewedAt(&words::time(grant.renewed_at), grant.generation))),
-        (AdminText::AccessToken, said(AdminText::Expires(&words::time(grant.expires_at)))),
-        (AdminText::RefreshToken, refresh),
-        (AdminText::Rotation, said(rotation)),
-        (AdminText::Provider, grant.issuer.clone()),
-        (AdminText::Grant, grant.id.to_string()),
+        (AdminText::Subject, grant.identity.subject.clone().into()),
+        (AdminText::State, state_line(state_of(story, grant, limits, now), look)),
+        (AdminText::NextRenewal, Line::own(next_renewal(story.next, look))),
+        (AdminText::LastRenewed, Line::own(renewed)),
+        (AdminText::AccessToken, Line::own(said(AdminText::Expires(&words::time(grant.expires_at))))),
+        (AdminText::RefreshToken, Line::own(refresh)),
+        (AdminText::Rotation, Line::own(said(rotation))),
+        (AdminText::Provider, grant.issuer.clone().into()),
+        (AdminText::Grant, Line::own(grant.id.to_string())),
     ];
     if !groups.is_empty() {
-        facts.insert(1, (AdminText::Groups, groups));
+        facts.insert(1, (AdminText::Groups, groups.into()));
     }
-    facts.into_iter().map(|(name, value)| (said(name), value)).collect()
+    facts.into_iter().map(|(name, value)| (Line::own(said(name)), value)).collect()
 }
 
 fn next_renewal(next: Option<NextRefresh>, look: &Look<'_>) -> String {
@@ -163,26 +165,21 @@ fn session_row(listed: &ListedSession, state: SessionState<'_>, prediction: Pred
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
     let ListedSession { session, opener, .. } = listed;
     let name = match (&session.token, &opener.browser) {
-        (Some(token), _) => said(AdminText::Token(&token.scope.name)),
-        (None, Some(browser)) => browser.clone(),
-        (None, None) => look.text(Text::UnknownBrowser).into_owned(),
+        (Some(token), _) => Line::ending_in(said(AdminText::Token(&token.scope.name)), token.scope.name.len()),
+        (None, Some(browser)) => browser.clone().into(),
+        (None, None) => Line::own(look.text(Text::UnknownBrowser)),
     };
     let ends = |text, (at, cause)| {
-        format!("{}: {}", said(text), said(AdminText::EndsBy(&words::time(at), words::end_cause(cause, look.language))))
+        let by = said(AdminText::EndsBy(&words::time(at), words::end_cause(cause, look.language)));
+        Line::own(format!("{}: {by}", said(text)))
     };
-    let times = format!(
-        "{}: {} · {}: {}",
-        said(AdminText::Login),
-        words::time(session.created_at),
-        said(AdminText::LastSeen),
-        words::time(session.last_seen)
-    );
     let address = opener.address.map(|address| address.to_string());
     let places = [Some(session.hash.short()), address, session.site.as_deref().map(str::to_owned)];
+    let places = places.into_iter().flatten().collect::<Vec<_>>().join(" · ");
     let mut details = vec![
-        words::state(state, look.language),
-        times,
-        places.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+        state_line(state, look),
+        times_line(session, look),
+        Line::ending_in(places, session.site.as_deref().map_or(0, str::len)),
         ends(AdminText::EndsUnused, prediction.unused),
     ];
     if prediction.used != prediction.unused {

@@ -3,16 +3,16 @@
 use axum::body::Body;
 use http::Response;
 
-use super::Place;
+use super::{PageCall, Place};
 use crate::{
     administration::{
         EVERYBODY, EndedBecause, Filter, ListPlace, Listing, NamePosition, SessionState, event_place, parse_event_place, words,
     },
-    admission::AdmittedSession,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators},
-    history::Event,
-    pages::{AdminText, Look, Part, Row, Search, Text, escape},
+    history::{Event, Kind},
+    pages::{AdminText, Line, Look, Part, Row, Search, Text, cut, escape},
     refusal::Refusal,
+    session::Session,
     store::{EventFilter, EventPlace, ListPosition, ListedSession},
 };
 
@@ -52,14 +52,9 @@ pub(super) fn filter(name: &str) -> Option<Filter> {
 
 impl Endpoints {
     /// Who is signed in.
-    pub(super) async fn signed_in_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-    ) -> Result<Response<Body>, Refused> {
-        let (look, administration) = (self.look(call), &admin.administration);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn signed_in_page(&self, page: &PageCall<'_>) -> Result<Response<Body>, Refused> {
+        let PageCall { call, admin, look, .. } = page;
+        let (administration, said) = (&admin.administration, |text: AdminText<'_>| page.said(text));
         let name = call.parameter("name").map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let show = call.parameter("show").unwrap_or_else(|| "all".to_owned());
         let filter = filter(&show).ok_or(Refusal::BadRequest("show names nothing that can be shown"))?;
@@ -93,49 +88,37 @@ impl Endpoints {
         if sessions.is_empty() {
             parts.push(Part::Text(said(AdminText::Nobody)));
         } else {
-            parts.push(Part::Rows(sessions.iter().map(|listed| self.session_row(admin, listed, &look)).collect()));
+            parts.push(Part::Rows(sessions.iter().map(|listed| self.session_row(admin, listed, look)).collect()));
         }
         if let Some(next) = next {
             let name = name.map(|name| format!("name={}&", in_query(&name))).unwrap_or_default();
             let href = format!("{}?{name}show={show}&after={next}", self.admin_href(Place::SignedIn));
             parts.push(Part::Link(href, said(AdminText::Next)));
         }
-        Ok(self.admin_page(call, admitted, Place::SignedIn, AdminText::SignedIn, &parts, &look))
+        Ok(self.admin_page(page, Place::SignedIn, AdminText::SignedIn, &parts))
     }
 
     fn session_row(&self, admin: &Administrators, listed: &ListedSession, look: &Look<'_>) -> Row {
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
         let ListedSession { session, grant, opener } = listed;
         let state = SessionState::of(listed, &admin.administration.limits, admin.administration.clock.now());
-        let times = format!(
-            "{}: {} · {}: {}",
-            said(AdminText::Login),
-            words::time(session.created_at),
-            said(AdminText::LastSeen),
-            words::time(session.last_seen)
-        );
-        let token = session.token.as_ref().map(|token| said(AdminText::Token(&token.scope.name)));
+        let token = session.token.as_ref().map(|token| AdminText::Token(&token.scope.name).said(look.language).into_owned());
         let address = opener.address.map(|address| address.to_string());
         let places = [token, opener.browser.clone(), address, session.site.as_deref().map(str::to_owned)];
         let places = places.into_iter().flatten().collect::<Vec<_>>().join(" · ");
-        let details = [words::state(state, look.language), times, places].into_iter().filter(|line| !line.is_empty());
+        let mut details = vec![state_line(state, look), times_line(session, look)];
+        details.extend(Some(places).filter(|places| !places.is_empty()).map(Line::from));
         Row {
-            name: grant.identity.display().to_owned(),
+            name: grant.identity.display().to_owned().into(),
             href: Some(self.admin_href(Place::Grant(grant.id))),
-            details: details.collect(),
+            details,
             button: None,
         }
     }
 
     /// Why somebody was logged out.
-    pub(super) async fn why_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-    ) -> Result<Response<Body>, Refused> {
-        let (look, administration) = (self.look(call), &admin.administration);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn why_page(&self, page: &PageCall<'_>) -> Result<Response<Body>, Refused> {
+        let PageCall { call, admin, look, .. } = page;
+        let (administration, said) = (&admin.administration, |text: AdminText<'_>| page.said(text));
         let name = call.parameter("name").map(|name| name.trim().to_owned()).unwrap_or_default();
         let mut parts = vec![
             Part::Text(said(AdminText::WhyText)),
@@ -158,7 +141,7 @@ impl Endpoints {
             }
             if !sessions.is_empty() && after == EventPlace::START {
                 parts.push(Part::Heading(said(AdminText::Sessions)));
-                let rows = sessions.iter().take(WHY_SESSIONS).map(|listed| self.session_row(admin, listed, &look));
+                let rows = sessions.iter().take(WHY_SESSIONS).map(|listed| self.session_row(admin, listed, look));
                 parts.push(Part::Rows(rows.collect()));
                 if sessions.len() > WHY_SESSIONS {
                     let href = format!("{}?name={}", self.admin_href(Place::SignedIn), in_query(&name));
@@ -168,9 +151,9 @@ impl Endpoints {
             if !of.is_empty() {
                 parts.push(Part::Heading(said(AdminText::Why)));
                 let row = |event: &Event| {
-                    let mut row = Row { href: self.grant_href(event), ..event_row(event, "", &look) };
+                    let mut row = Row { href: self.grant_href(event), ..event_row(event, "", look) };
                     // Whoever looks for a name sees of whom of that name it is told.
-                    row.details.insert(0, whose(event));
+                    row.details.insert(0, whose(event).into());
                     row
                 };
                 let rows: Vec<_> = ends.events.iter().map(|stored| row(&stored.event)).collect();
@@ -181,7 +164,7 @@ impl Endpoints {
                 parts.push(Part::Link(format!("{why}?name={name}&after={}", event_place(next)), said(AdminText::Next)));
             }
         }
-        Ok(self.admin_page(call, admitted, Place::Why, AdminText::Why, &parts, &look))
+        Ok(self.admin_page(page, Place::Why, AdminText::Why, &parts))
     }
 
     /// The page of the grant of an event; `None`: it is about no grant.
@@ -190,31 +173,26 @@ impl Endpoints {
     }
 
     /// What administrators did.
-    pub(super) async fn audit_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-    ) -> Result<Response<Body>, Refused> {
-        let look = self.look(call);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn audit_page(&self, page: &PageCall<'_>) -> Result<Response<Body>, Refused> {
+        let PageCall { call, admin, look, .. } = page;
         let after = place_of_events(call)?;
         let part = admin.administration.audit(after, EVENTS).await.map_err(Refusal::from)?;
         let row = |event: &Event| {
-            let mut row = event_row(event, "", &look);
+            let mut row = event_row(event, "", look);
             if !event.who.is_empty() {
-                row.details.insert(0, format!("{}: {}", said(AdminText::User), whose(event)));
+                let whose = whose(event);
+                row.details.insert(0, Line::ending_in(format!("{}: {whose}", page.said(AdminText::User)), whose.len()));
                 row.href = self.grant_href(event);
             }
             row
         };
         let shown: Vec<_> = part.events.iter().map(|stored| row(&stored.event)).collect();
-        let mut parts = vec![if shown.is_empty() { Part::Text(said(AdminText::AuditNothing)) } else { Part::Rows(shown) }];
+        let mut parts = vec![if shown.is_empty() { Part::Text(page.said(AdminText::AuditNothing)) } else { Part::Rows(shown) }];
         if let Some(next) = part.next {
             let href = format!("{}?after={}", self.admin_href(Place::Audit), event_place(next));
-            parts.push(Part::Link(href, said(AdminText::Next)));
+            parts.push(Part::Link(href, page.said(AdminText::Next)));
         }
-        Ok(self.admin_page(call, admitted, Place::Audit, AdminText::Audit, &parts, &look))
+        Ok(self.admin_page(page, Place::Audit, AdminText::Audit, &parts))
     }
 }
 
@@ -244,13 +222,53 @@ fn whose(event: &Event) -> String {
     names.into_iter().flatten().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
+/// The state of a session or a grant, which may end in a provider's words.
+pub(super) fn state_line(state: SessionState<'_>, look: &Look<'_>) -> Line {
+    let foreign = match state {
+        SessionState::Ended(ended) => ended.code.as_deref().unwrap_or_default(),
+        SessionState::Refused(words) | SessionState::Unserved(words) => words,
+        SessionState::Limit(_)
+        | SessionState::RefreshTokenExpired(_)
+        | SessionState::Unknown
+        | SessionState::Restored
+        | SessionState::Renewable
+        | SessionState::Expired
+        | SessionState::Fresh => "",
+    };
+    Line::ending_in(words::state(state, look.language), foreign.len())
+}
+
+/// When a session began, and when it was used last.
+pub(super) fn times_line(session: &Session, look: &Look<'_>) -> Line {
+    let said = |text: AdminText<'_>| text.said(look.language);
+    let (login, seen) = (words::time(session.created_at), words::time(session.last_seen));
+    Line::own(format!("{}: {login} · {}: {seen}", said(AdminText::Login), said(AdminText::LastSeen)))
+}
+
 /// An event as a line of a list.
 pub(super) fn event_row(event: &Event, replica: &str, look: &Look<'_>) -> Row {
     let took = event.duration.map(|took| format!("{} ms", took.as_millis()));
     let session = event.session.clone();
-    let replica = Some(replica.to_owned()).filter(|replica| !replica.is_empty());
-    let details = [Some(words::time(event.at)), session, took, replica].into_iter().flatten().collect::<Vec<_>>().join(" · ");
-    Row { name: words::event(event, look.language), href: None, details: vec![details], button: None }
+    let own = [Some(words::time(event.at)), session, took].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    let details = if replica.is_empty() { own } else { format!("{own} · {replica}") };
+    Row { name: event_line(event, look), href: None, details: vec![Line::ending_in(details, replica.len())], button: None }
+}
+
+/// What happened. Of who acted as an administrator the sentence is about, and begins with, so much is told; other words of others end it.
+pub(super) fn event_line(event: &Event, look: &Look<'_>) -> Line {
+    const MOST: usize = 64;
+    let short = |text: &Option<String>| text.as_ref().map(|text| cut(text, MOST).into_owned());
+    if event.kind == Kind::Administration {
+        let event = Event {
+            detail: short(&event.detail),
+            actor_subject: short(&event.actor_subject),
+            actor_issuer: short(&event.actor_issuer),
+            issuer: cut(&event.issuer, MOST).into_owned(),
+            ..event.clone()
+        };
+        return Line::own(words::event(&event, look.language));
+    }
+    Line::ending_in(words::event(event, look.language), event.words().map_or(0, |words| words.len()))
 }
 
 /// What can be searched for: no database takes more, or a NUL.

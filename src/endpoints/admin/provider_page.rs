@@ -5,17 +5,16 @@ use axum::body::Body;
 use http::Response;
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{PageCall, Place};
 use crate::{
     administration::{
         provider_health::{Bin, Latency, OUTCOMES, bins, total},
         words,
     },
-    admission::AdmittedSession,
     clock::Timestamp,
-    endpoints::{Call, Endpoints, Refused, account::page_number, administrators::Administrators},
+    endpoints::{Endpoints, Refused, account::page_number, administrators::Administrators},
     oidc::{Provider, PublishedKey},
-    pages::{AdminText, Chart, ChartKind, Look, Part, Series, Text},
+    pages::{AdminText, Chart, ChartKind, Line, Look, Part, Series, Text},
     refusal::Refusal,
     store::{GrantSample, StoreError},
     tls::{CertificateFile, CertificateUse, end_of_certificate},
@@ -42,14 +41,9 @@ struct Health {
 
 impl Endpoints {
     /// How providers have answered.
-    pub(super) async fn providers_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-    ) -> Result<Response<Body>, Refused> {
-        let look = self.look(call);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn providers_page(&self, page: &PageCall<'_>) -> Result<Response<Body>, Refused> {
+        let PageCall { call, admin, look, .. } = page;
+        let said = |text: AdminText<'_>| page.said(text);
         let days = call.parameter("days").unwrap_or_else(|| "14".to_owned());
         let span = SPANS.iter().find(|(name, _, _)| *name == days);
         let (_, hours, width) = span.ok_or(Refusal::BadRequest("days must be 2 or 14"))?;
@@ -68,24 +62,20 @@ impl Endpoints {
             parts.push(Part::Link(href, health.issuer.clone()));
         }
         parts.push(Part::Heading(shown.issuer.clone()));
-        parts.extend(health_parts(shown, &days, now, &look));
-        Ok(self.admin_page(call, admitted, Place::Providers, AdminText::Providers, &parts, &look))
+        parts.extend(health_parts(shown, &days, now, look));
+        Ok(self.admin_page(page, Place::Providers, AdminText::Providers, &parts))
     }
 
     /// Which certificates and keys there are, and until when.
-    pub(super) async fn keys_page(
-        &self,
-        call: &Call<'_>,
-        admin: &Administrators,
-        admitted: &AdmittedSession,
-    ) -> Result<Response<Body>, Refused> {
-        let look = self.look(call);
-        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    pub(super) async fn keys_page(&self, page: &PageCall<'_>) -> Result<Response<Body>, Refused> {
+        let PageCall { admin, look, .. } = page;
+        let said = |text: AdminText<'_>| page.said(text);
         let certificates: Vec<_> = self
             .certificates()
             .into_iter()
             .map(|(file, until)| {
-                (file, until.map_or_else(|| said(AdminText::Unknown), |at| said(AdminText::Expires(&words::time(at)))))
+                let until = until.map_or_else(|| said(AdminText::Unknown), |at| said(AdminText::Expires(&words::time(at))));
+                (file.into(), Line::own(until))
             })
             .collect();
         let mut parts = vec![Part::Heading(said(AdminText::Certificates))];
@@ -93,7 +83,7 @@ impl Endpoints {
         let files: Vec<_> = admin.certificate_files.iter().map(CertificateFile::now).collect();
         if !files.is_empty() {
             parts.push(Part::Heading(said(AdminText::OtherCertificates)));
-            parts.push(Part::Facts(files.iter().take(MOST_FILES).map(|file| file_fact(file, &look)).collect()));
+            parts.push(Part::Facts(files.iter().take(MOST_FILES).map(|file| file_fact(file, look)).collect()));
             let more = files.len().saturating_sub(MOST_FILES);
             parts.extend((more > 0).then(|| Part::Text(look.text(Text::More(more)).into_owned())));
         }
@@ -105,7 +95,7 @@ impl Endpoints {
             (false, true) => AdminText::KeyOpens(key.grants),
             (false, false) => AdminText::KeyMissing(key.grants),
         };
-        parts.push(Part::Facts(keys.iter().map(|key| (key.id.clone(), said(role(key)))).collect()));
+        parts.push(Part::Facts(keys.iter().map(|key| (Line::own(&key.id), Line::own(said(role(key))))).collect()));
         for provider in admin.administration.sign_out.providers.iter() {
             parts.push(Part::Heading(said(AdminText::KeysOf(provider.issuer()))));
             let (keys, fetched_at) = provider_keys(provider);
@@ -121,11 +111,11 @@ impl Endpoints {
                 key.ends_at.map_or_else(|| said(AdminText::NoEnd), |at| said(AdminText::Expires(&words::time(at))))
             };
             let more = keys.len().saturating_sub(MOST_KEYS);
-            let facts = keys.iter().take(MOST_KEYS).map(|key| (name(key), end(key))).collect::<Vec<_>>();
+            let facts = keys.iter().take(MOST_KEYS).map(|key| (name(key).into(), Line::own(end(key)))).collect::<Vec<_>>();
             parts.extend((!facts.is_empty()).then_some(Part::Facts(facts)));
             parts.extend((more > 0).then(|| Part::Text(look.text(Text::More(more)).into_owned())));
         }
-        Ok(self.admin_page(call, admitted, Place::Keys, AdminText::Keys, &parts, &look))
+        Ok(self.admin_page(page, Place::Keys, AdminText::Keys, &parts))
     }
 
     /// The files of the certificates that are served, and when each expires.
@@ -164,7 +154,7 @@ impl Endpoints {
 }
 
 /// A file of certificates: what it is for, and until when.
-fn file_fact(file: &CertificateFile, look: &Look<'_>) -> (String, String) {
+fn file_fact(file: &CertificateFile, look: &Look<'_>) -> (Line, Line) {
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
     let used_as = match file.used_as {
         CertificateUse::Client => AdminText::ClientCertificate,
@@ -172,7 +162,7 @@ fn file_fact(file: &CertificateFile, look: &Look<'_>) -> (String, String) {
         CertificateUse::Trusted => AdminText::TrustedCertificates,
     };
     let until = file.expires_at.map_or_else(|| said(AdminText::Unknown), |at| said(AdminText::Expires(&words::time(at))));
-    (file.file.display().to_string(), format!("{} · {until}", said(used_as)))
+    (file.file.display().to_string().into(), Line::own(format!("{} · {until}", said(used_as))))
 }
 
 /// Providers for programs: each with its hours.
@@ -225,10 +215,14 @@ fn health_parts(health: &Health, days: &str, now: Timestamp, look: &Look<'_>) ->
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
     let all = total(&health.bins);
     let (present, sampled) = health.present;
-    let mut parts = vec![Part::Facts(vec![
-        (said(AdminText::PresentSettings), said(AdminText::PartOf(present, sampled))),
-        (said(AdminText::WithRefreshToken), said(AdminText::PartOf(health.renewable, sampled))),
-    ])];
+    let mut parts = vec![Part::Facts(
+        [
+            (AdminText::PresentSettings, AdminText::PartOf(present, sampled)),
+            (AdminText::WithRefreshToken, AdminText::PartOf(health.renewable, sampled)),
+        ]
+        .map(|(name, value)| (Line::own(said(name)), Line::own(said(value))))
+        .into(),
+    )];
     let Some(answered) = all.answered() else {
         parts.push(Part::Text(said(AdminText::NoCalls(days))));
         return parts;

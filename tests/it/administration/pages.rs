@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
-use super::{PAGE, act, administered, administrator, audit, both, browser, fields, grant_page, member, send};
+use super::{PAGE, act, administered, administrator, audit, both, browser, fields, grant_page, member, send, token};
 use crate::harness::{
     eventually::eventually,
     idp::{Endpoint, user},
@@ -94,8 +94,55 @@ async fn a_grant_s_page_tells_its_renewals_as_a_picture_and_in_words_and_when_it
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert_eq!(text.matches("<rect class=\"good\"").count(), 4 + 2, "a login, three renewals, and the legend of both");
+    assert_eq!(text.matches("<path class=\"good\"").count(), 4 + 2, "a login, three renewals, and the legend of both");
     assert!(text.len() < 20 * 1024, "{}", text.len());
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_busy_grant_is_whole_in_either_language() {
+    let personal = |_: &str| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n".to_owned();
+    let world = administered().routes(personal).start().await;
+    let zoe = browser(&world, user("zoe")).await;
+    for number in 0..13 {
+        assert_eq!(token(&zoe, &format!("+{number}&days=30")).await.status, StatusCode::OK);
+    }
+    for _ in 0..60 {
+        world.clock.advance(EXPIRED);
+        assert!(is_signed_in(&zoe).await);
+    }
+    let ann = administrator(&world).await;
+    let path = grant_page(&ann, "zoe").await;
+    eventually("the history is written", async || ann.get(&path).await.text().contains("60 renewals</dd>")).await;
+    for (language, token, end) in [
+        ("en", "personal access token “script 1", "by the expiry of the personal access token"),
+        ("de", "Persönliches Zugriffstoken „script 1", "UTC, weil "),
+    ] {
+        let lines = [("accept-language", language), ("accept", "text/html")];
+        let text = ann.send(Method::GET, &path, &lines, "").await.text();
+        assert!(text.len() <= 20 * 1024, "{}", text.len());
+        assert!(!text.contains('…') && text.contains(token) && text.contains(end), "{language}: {text}");
+        // However many events a page has, the next one has those that follow.
+        let renewals = |page: &str| page.matches("<strong>renewed").count() + page.matches("<strong>erneuert").count();
+        let mut events = renewals(&text);
+        let mut next = text.split("?after=").nth(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        while let Some(after) = next {
+            let page = ann.send(Method::GET, &format!("{path}?after={after}"), &lines, "").await.text();
+            events += renewals(&page);
+            next = page.split("?after=").nth(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        }
+        assert_eq!(events, 60, "{language}");
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_without_other_routes_makes_a_token_without_a_tick() {
+    let world = administered().start().await;
+    let ann = administrator(&world).await;
+    let page = ann.get("/oauth2/tokens").await.text();
+    assert!(page.contains("It is for the administration.") && !page.contains("type=\"checkbox\""), "{page}");
+    let (seal, route) = (fields(&page, "seal")[0], fields(&page, "route")[0]);
+    let made = send(&ann, "/oauth2/tokens", &format!("seal={seal}&name=ci&days=30&route={route}")).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
 }
 
 #[tokio::test]
@@ -197,7 +244,7 @@ async fn the_pages_speak_german() {
         (format!("{PAGE}/audit"), "Was Administratoren getan haben"),
         (format!("{PAGE}/everyone"), "Zur Bestätigung alle eingeben"),
     ] {
-        let reply = ann.send(http::Method::GET, &path, &lines, "").await;
+        let reply = ann.send(Method::GET, &path, &lines, "").await;
         assert!(reply.status == StatusCode::OK && reply.header("content-language") == "de", "{path}");
         assert!(reply.text().contains(says), "{path}: {}", reply.text());
     }

@@ -238,7 +238,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // How a token ends is the logout's.
     ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
     // What is sent again is a body that is forwarded, and a form that is kept leads to our page.
-    ("kept_posts", &["exchange", "forward", "sign_in", "grant", "session", "store", "telemetry"]),
+    // What is kept must fit on the page that offers it.
+    ("kept_posts", &["exchange", "forward", "sign_in", "grant", "pages", "session", "store", "telemetry"]),
     // It tells of a grant and a session.
     ("assertion", &["jose", "grant", "session", "telemetry"]),
     // The permit is the entry ticket, and our cookies' names are the session's.
