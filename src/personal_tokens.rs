@@ -15,7 +15,7 @@ use crate::{
     secret::{Secret, hex, sha256},
     session::{FORM_LIFE, PersonalToken, Session, SessionHash, TokenScope},
     sign_out::{LogoutInitiator, SignOut},
-    store::{NewToken, Store, StoreError, TokenSaved},
+    store::{NewToken, OwnToken, Store, StoreError, TokenSaved},
 };
 
 pub use terminal::TerminalRequest;
@@ -118,10 +118,14 @@ impl Unfit {
     }
 }
 
+/// A day.
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How many a user may have.
 const MOST: usize = 50;
 /// How long a name may be, in characters.
 const LONGEST_NAME: usize = 64;
+/// How long the token of a form is told again to whoever sends that again.
+const TOLD_AGAIN: Duration = Duration::from_secs(30);
 
 impl PersonalTokens {
     /// Whether any route takes them, or the administration does.
@@ -130,34 +134,55 @@ impl PersonalTokens {
     }
 
     /// Makes a token of the user of this session and its grant, once for a `form`, however often a browser sends that: its seal is another
-    /// one each time that the page is shown.
+    /// one each time that the page is shown. Who presses its button twice sees the answer to the second time alone, which therefore tells
+    /// the same token.
     ///
     /// # Errors
     /// [`NotMade`].
     pub async fn make(&self, made_from: &Session, grant: &Grant, wanted: &Wanted, form: &[u8]) -> Result<Made, NotMade> {
         let once = (sha256(&[b"token form", form].concat()), self.clock.now().plus(FORM_LIFE));
-        self.save(made_from.hash, wanted, Some(grant), once).await
+        let (text, hash) = self.of_form(form);
+        match self.save(made_from.hash, wanted, Some(grant), once, (text.clone(), hash)).await {
+            Err(NotMade::Repeated) => self.made_just_now(text, hash).await?.ok_or(NotMade::Repeated),
+            other => other,
+        }
     }
 
-    /// The tokens of a grant's user, the newest first; those of one `site`, if it is a session of that alone that asks.
+    /// The token that a form makes, which needs the keys to be known: the form alone, or what is stored of it, does not tell it.
+    fn of_form(&self, form: &[u8]) -> (Secret, SessionHash) {
+        let context = format!("personal token/{}", hex(&sha256(&[b"token text", form].concat())));
+        let bytes = self.keys.derive(self.keys.sealing(), &context);
+        bytes.map_or_else(PersonalToken::fresh, |bytes| PersonalToken::of_bytes(&bytes))
+    }
+
+    /// A token that was made so short a while ago that its user may not have seen it; `None`: there is none, or not any more.
+    async fn made_just_now(&self, text: Secret, hash: SessionHash) -> Result<Option<Made>, StoreError> {
+        let now = self.clock.now();
+        let made = self.store.session(hash).await?.filter(|session| now.since(session.created_at) < TOLD_AGAIN);
+        Ok(made.and_then(|session| session.token).map(|token| Made { text, token: *token }))
+    }
+
+    /// The tokens of a grant's user, the newest first; those of one `site`, if it is a session of that alone that asks. Those of a client
+    /// that Evergate is no longer are over, as those of a dead grant are.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<Session>, StoreError> {
+    pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<OwnToken>, StoreError> {
         let now = self.clock.now();
         let mut all = Vec::new();
-        for registration in self.sign_out.registrations_of(grant).iter() {
-            all.extend(self.store.tokens_of(registration, &grant.identity.subject).await?);
+        for (place, registration) in self.sign_out.registrations_of(grant).iter().enumerate() {
+            let found = self.store.tokens_of(registration, &grant.identity.subject).await?;
+            all.extend(found.into_iter().map(|token| OwnToken { is_over: token.is_over || place > 0, ..token }));
         }
-        all.sort_by_key(|session| (Reverse(session.created_at), session.hash.0));
-        for session in &mut all {
+        all.sort_by_key(|OwnToken { session, .. }| (Reverse(session.created_at), session.hash.0));
+        for OwnToken { session, .. } in &mut all {
             let end = session.created_at.plus(self.settings.longest);
             if let Some(token) = &mut session.token {
                 token.expires_at = token.expires_at.min(end);
             }
         }
         let is_shown = |token: &PersonalToken| now < token.expires_at && site.is_none_or(|site| &*token.scope.site == site);
-        all.retain(|session| session.token.as_deref().is_some_and(is_shown));
+        all.retain(|OwnToken { session, .. }| session.token.as_deref().is_some_and(is_shown));
         Ok(all)
     }
 
@@ -166,9 +191,9 @@ impl PersonalTokens {
     /// # Errors
     /// The store failed, and the token may be alive.
     pub async fn end(&self, grant: &Grant, site: Option<&str>, named: &str) -> Result<bool, StoreError> {
-        let found = self.of_user(grant, site).await?.into_iter().find(|session| identifier(session.hash) == named);
-        let Some(session) = found else { return Ok(false) };
-        self.sign_out.end_other(session.hash, LogoutInitiator::TokenOwner).await?;
+        let found = self.of_user(grant, site).await?.into_iter().find(|token| identifier(token.session.hash) == named);
+        let Some(token) = found else { return Ok(false) };
+        self.sign_out.end_other(token.session.hash, LogoutInitiator::TokenOwner).await?;
         Ok(true)
     }
 
@@ -196,15 +221,15 @@ impl PersonalTokens {
         Ok(PersonalToken { expires_at: self.clock.now().plus(lifetime), scope })
     }
 
-    /// Makes a token for something that may be done `once`, until then.
+    /// Makes a token of this text and hash for something that may be done `once`, until then.
     async fn save(
         &self,
         made_from: SessionHash,
         wanted: &Wanted,
         grant: Option<&Grant>,
         once: ([u8; 32], Timestamp),
+        (text, hash): (Secret, SessionHash),
     ) -> Result<Made, NotMade> {
-        let (text, hash) = PersonalToken::fresh();
         let (token, at) = (self.checked(wanted)?, self.clock.now());
         let new = NewToken { hash, made_from, token: &token, most: (MOST, self.settings.longest), at, once };
         match self.store.save_token(&new).await? {
@@ -232,10 +257,15 @@ pub fn identifier(token: SessionHash) -> String {
 
 /// How long a token lives of which its user says a number of days.
 pub fn days(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().and_then(|days: u64| days.checked_mul(24 * 3600)).map(Duration::from_secs)
+    text.trim().parse().ok().and_then(|days: u64| days.checked_mul(DAY.as_secs())).map(Duration::from_secs)
+}
+
+/// A lifetime in whole days.
+pub fn in_days(lifetime: Duration) -> u64 {
+    lifetime.as_secs() / DAY.as_secs()
 }
 
 /// The whole days until a token ends.
 pub fn days_left(token: &PersonalToken, now: Timestamp) -> u64 {
-    token.expires_at.since(now).as_secs().div_ceil(24 * 3600)
+    token.expires_at.since(now).as_secs().div_ceil(DAY.as_secs())
 }

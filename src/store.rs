@@ -53,7 +53,7 @@ pub use contract::{
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use listed::{
-    EventFilter, EventPart, EventPlace, EventsOf, ListPosition, ListedGrant, ListedSession, NameKind, RecentRenewal,
+    EventFilter, EventPart, EventPlace, EventsOf, ListPosition, ListedGrant, ListedSession, NameKind, OwnToken, RecentRenewal,
     SeenPosition, SessionKind, StoredEvent,
 };
 pub use postgres::{PostgresSettings, PostgresUrl};

@@ -10,19 +10,20 @@ use url::form_urlencoded;
 
 use super::{
     Call, Endpoints, Refused,
-    account::{field_of, own_page, page_number},
+    account::{field_of, own_page, page_number, within},
     read_form,
 };
 use crate::{
     admission::AdmittedSession,
     pages::{Action, Message, Page, SecretPage, TerminalPage, Text, TokenLine, TokensPage},
-    personal_tokens::{NotMade, TerminalRequest, Unfit, Wanted, days, days_left, identifier},
+    personal_tokens::{DAY, NotMade, TerminalRequest, Unfit, Wanted, days, days_left, identifier, in_days},
     refusal::{
         Refusal,
         response::{html, json as json_response, redirect},
     },
-    session::{PersonalToken, Session},
+    session::PersonalToken,
     sign_in::Redirect,
+    store::OwnToken,
     visitor::SignInReason,
 };
 
@@ -59,11 +60,6 @@ impl Endpoints {
         }
         let made = match tokens.make(admitted.session(), grant, &wanted, &form).await {
             Ok(made) => made,
-            // The page that told it was loaded again. It is told once, and stands in the list.
-            Err(NotMade::Repeated) => {
-                let location = call.exchange.site.at(&self.tokens_href());
-                return Ok(redirect(&Redirect::to(location), "token_made_before"));
-            }
             Err(error) => return Ok(self.not_made(call, error)?),
         };
         let (href, look) = (self.tokens_href(), self.look(call));
@@ -169,16 +165,17 @@ impl Endpoints {
         let (tokens, grant, look) = (&self.components.personal_tokens, &admitted.usable.grant, self.look(call));
         let found = tokens.of_user(grant, own_site(call, admitted)).await.map_err(Refusal::from)?;
         let now = tokens.clock.now();
-        let days_since = |at| now.since(at).as_secs() / DAY.as_secs();
-        let line = |session: &Session| {
+        let days_since = |at| in_days(now.since(at));
+        let line = |OwnToken { session, is_over }: &OwnToken| {
             let token = session.token.as_ref()?;
             let used = (session.last_seen != session.created_at).then(|| days_since(session.last_seen));
-            let times = Text::TokenTimes { made: days_since(session.created_at), used, left: days_left(token, now) };
+            let left = (!is_over).then(|| days_left(token, now));
+            let times = Text::TokenTimes { made: days_since(session.created_at), used, left };
             let routes = Text::TokenRoutes(&token.scope.routes, &token.scope.site);
             let (routes, times) = (look.text(routes).into_owned(), look.text(times).into_owned());
             Some(TokenLine { id: identifier(session.hash), name: token.scope.name.to_string(), routes, times })
         };
-        let number = page_number(call)?;
+        let number = within(page_number(call)?, found.len(), ON_PAGE);
         let next = format!("{}?page={}", self.tokens_href(), number + 1);
         let page = TokensPage {
             user: grant.identity.display(),
@@ -187,7 +184,8 @@ impl Endpoints {
             routes: &tokens.routes,
             administration: self.offers_administration(admitted).then_some(PersonalToken::ADMINISTRATION),
             days: (tokens.settings.longest >= DAY)
-                .then(|| (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest)))),
+                .then(|| [tokens.settings.longest, tokens.settings.default.min(tokens.settings.longest)].map(whole_days))
+                .map(|[longest, usual]| (longest, usual)),
             href: &self.tokens_href(),
             seal: &self.form_seal(call, admitted),
             look: &look,
@@ -198,14 +196,15 @@ impl Endpoints {
     fn terminal_page(&self, call: &Call<'_>, admitted: &AdmittedSession, request: &TerminalRequest) -> Response<Body> {
         let (tokens, look) = (&self.components.personal_tokens, self.look(call));
         let lifetime = request.wanted.lifetime.unwrap_or(tokens.settings.default.min(tokens.settings.longest));
-        let fields: Vec<_> = form_urlencoded::parse(call.query.as_bytes()).into_owned().collect();
+        let fields = request.parameters();
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
         let page = TerminalPage {
             user: admitted.usable.grant.identity.display(),
             name: &request.wanted.name,
-            days: in_days(lifetime),
+            days: whole_days(lifetime),
             routes: &request.wanted.routes,
             // With its query: a form that was sent too late leads back to this page.
-            href: &format!("{}/terminal?{}", self.components.prefix, call.query),
+            href: &format!("{}/terminal?{query}", self.components.prefix),
             seal: &self.form_seal(call, admitted),
             fields: &fields,
             look: &look,
@@ -217,19 +216,20 @@ impl Endpoints {
     fn not_made(&self, call: &Call<'_>, error: NotMade) -> Result<Response<Body>, Refusal> {
         let look = self.look(call);
         let unfit = |text: Text<'_>| (look.text(Text::NoTokenMade), look.text(text), StatusCode::BAD_REQUEST);
+        let conflict = |message| {
+            let (title, text) = look.message(message);
+            (title.into(), text.into(), StatusCode::CONFLICT)
+        };
         let (title, text, status) = match error {
             NotMade::Store(error) => return Err(error.into()),
-            NotMade::SessionEnded => return Err(Refusal::SignInNeeded(SignInReason::UnknownSession)),
+            NotMade::SessionEnded => return Err(Refusal::FormExpired),
             NotMade::Code(why) => return Err(Refusal::BadRequest(why)),
-            NotMade::Repeated => return Err(Refusal::FormExpired),
             NotMade::Unfit(Unfit::Name) => unfit(Text::TokenNameUnfit),
             NotMade::Unfit(Unfit::Lifetime) => unfit(Text::TokenLifetimeUnfit),
             NotMade::Unfit(Unfit::Route) => unfit(Text::TokenRouteUnfit),
             NotMade::Unfit(Unfit::NotRenewable) => unfit(Text::TokenNotRenewable),
-            NotMade::TooMany => {
-                let (title, text) = look.message(Message::TooManyTokens);
-                (title.into(), text.into(), StatusCode::CONFLICT)
-            }
+            NotMade::Repeated => conflict(Message::TokenMadeBefore),
+            NotMade::TooMany => conflict(Message::TooManyTokens),
         };
         let (href, label) = (self.tokens_href(), look.text(Text::BackToTokens));
         let action = Action::Link { href: &href, label: &label };
@@ -246,8 +246,7 @@ fn own_site<'a>(call: &'a Call<'_>, admitted: &AdmittedSession) -> Option<&'a st
     admitted.session().login.as_ref().map(|_| call.exchange.site.authority())
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-fn in_days(lifetime: Duration) -> u64 {
-    (lifetime.as_secs() / DAY.as_secs()).max(1)
+/// A lifetime in days, of which a form asks for one at least.
+fn whole_days(lifetime: Duration) -> u64 {
+    in_days(lifetime).max(1)
 }

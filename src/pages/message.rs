@@ -157,6 +157,8 @@ messages! {
     NewToken = "token_made",
     /// The user has too many tokens.
     TooManyTokens = "too_many_tokens",
+    /// A form has made a token already, which is told no more.
+    TokenMadeBefore = "token_made_before",
     /// The code for a terminal, shown once.
     TerminalCode = "terminal_code",
 }

@@ -123,6 +123,8 @@ pub enum Text<'a> {
     TokenPlaces,
     /// The label of what makes a token for the administration.
     TokenForAdministration,
+    /// Tokens are for nothing else.
+    TokenForAdministrationAlone,
     /// The routes and the site of a token; no routes are all.
     TokenRoutes(&'a [Box<str>], &'a str),
     /// A token's times, in days.
@@ -131,8 +133,8 @@ pub enum Text<'a> {
         made: u64,
         /// How long ago it was last used, if ever.
         used: Option<u64>,
-        /// How long it lives still.
-        left: u64,
+        /// How long it lives still; `None`: it is over with the login that it had.
+        left: Option<u64>,
     },
     /// The heading of the form that makes a token.
     NewTokenHeading,

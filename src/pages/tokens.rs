@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Look, Text, escape, escape_cut,
-    html::{document, fitting},
+    html::{document, fitting, own_text},
 };
 
 /// The page on which a user sees their tokens, ends them and makes more.
@@ -90,10 +90,14 @@ impl TokensPage<'_> {
             }
             places += "</fieldset>\n";
         }
-        if let Some(name) = self.administration {
-            let (name, label) = (escape(name), said(Text::TokenForAdministration));
-            let _infallible =
-                writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{name}\"> {label}</label>");
+        if let Some(name) = self.administration.map(escape) {
+            let _infallible = if self.routes.is_empty() {
+                let label = said(Text::TokenForAdministrationAlone);
+                writeln!(places, "<p>{label}</p><input type=\"hidden\" name=\"route\" value=\"{name}\">")
+            } else {
+                let label = said(Text::TokenForAdministration);
+                writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{name}\"> {label}</label>")
+            };
         }
         let days = self.days.map(|(most, usual)| {
             let label = said(Text::TokenDays);
@@ -155,7 +159,7 @@ pub struct TerminalPage<'a> {
     /// What proves that it came from here.
     pub seal: &'a str,
     /// The request's parameters.
-    pub fields: &'a [(String, String)],
+    pub fields: &'a [(&'static str, String)],
     /// How it looks.
     pub look: &'a Look<'a>,
 }
@@ -169,8 +173,8 @@ impl TerminalPage<'_> {
         });
         let (href, seal) = (escape(self.href), sealed(self.seal));
         let said = |text: Text<'_>| escape(&self.look.text(text));
-        let asks = Text::TerminalAsks { user: self.user, left: self.days, routes: self.routes };
-        let (asks, allow, refuse) = (said(asks), said(Text::Allow), said(Text::DoNotAllow));
+        let asks = self.look.text(Text::TerminalAsks { user: self.user, left: self.days, routes: self.routes });
+        let (asks, allow, refuse) = (own_text(&asks), said(Text::Allow), said(Text::DoNotAllow));
         // A stranger may have chosen the name: on a line of its own it is no sentence of the page's.
         let (label, name) = (said(Text::TerminalName), escape(self.name));
         let body = format!(
@@ -196,7 +200,7 @@ mod tests {
         let branding = Branding::default();
         let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
         let line = TokenLine { id: evil.into(), name: evil.into(), routes: evil.into(), times: evil.into() };
-        let (routes, fields) = (vec![evil.to_owned(); 2], [(evil.to_owned(), evil.to_owned())]);
+        let (routes, fields) = (vec![evil.to_owned(); 2], [("name", evil.to_owned())]);
         let tokens = TokensPage {
             user: evil,
             tokens: &[line],

@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     grant::Grant,
     secret::{Secret, random_text, sha256},
-    session::SessionHash,
+    session::{PersonalToken, SessionHash},
 };
 
 const CONTEXT: &str = "terminal code";
@@ -72,8 +72,20 @@ impl TerminalRequest {
         }
         let lifetime = parameter("days").map(|days| super::days(&days).ok_or("days is no number")).transpose()?;
         let routes = parameter("route").into_iter().collect();
-        let name = parameter("name").unwrap_or_default();
+        let name = parameter("name").unwrap_or_default().trim().to_owned();
         Ok(Self { wanted: Wanted { name, site: site.to_owned(), lifetime, routes }, challenge, port, state })
+    }
+
+    /// The parameters that [`Self::parse`] reads the same request from, and no other: anybody may have written more into the link. They
+    /// stand as `evergate login` writes them.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let Wanted { name, lifetime, routes, .. } = &self.wanted;
+        let mut parameters = vec![("name", name.clone())];
+        parameters.extend([("code_challenge", self.challenge.clone()), ("state", self.state.clone())]);
+        parameters.extend(lifetime.map(|lifetime| ("days", super::in_days(lifetime).to_string())));
+        parameters.extend(routes.iter().map(|route| ("route", route.clone())));
+        parameters.extend(self.port.map(|port| ("port", port.to_string())));
+        parameters
     }
 }
 
@@ -120,7 +132,7 @@ impl PersonalTokens {
         let grant = self.grant_of(made_from).await?;
         // Its token may have been ended meanwhile, and must not come back.
         let once = (sha256(&[b"terminal code", code.nonce.as_bytes()].concat()), Timestamp(code.at).plus(LIFE));
-        self.save(made_from, &wanted, grant.as_ref(), once).await
+        self.save(made_from, &wanted, grant.as_ref(), once, PersonalToken::fresh()).await
     }
 
     /// Whose token it is becomes part of the history.

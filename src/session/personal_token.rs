@@ -1,6 +1,7 @@
 //! Personal access tokens: what a user makes for a script, a terminal or Git. Each is a session that is found by the token, and not by
 //! a cookie; it has the grant of the browser session in which it was made, and lives as long as that.
 
+use base64::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::session_hash::SessionHash;
@@ -44,7 +45,16 @@ impl PersonalToken {
 
     /// Generates a new token, which is told once, and the hash that is stored.
     pub fn fresh() -> (Secret, SessionHash) {
-        let text = format!("{}{}", Self::PREFIX, random_text::<32>());
+        Self::of_text(&random_text::<32>())
+    }
+
+    /// The token that these secret bytes make, and the hash that is stored.
+    pub fn of_bytes(bytes: &[u8; 32]) -> (Secret, SessionHash) {
+        Self::of_text(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn of_text(text: &str) -> (Secret, SessionHash) {
+        let text = format!("{}{text}", Self::PREFIX);
         let hash = SessionHash::of(&text);
         (Secret::new(text), hash)
     }

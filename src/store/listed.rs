@@ -11,6 +11,15 @@ use crate::{
     session::{Opener, Session, SessionHash},
 };
 
+/// A personal access token, as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnToken {
+    /// Its session.
+    pub session: Session,
+    /// Whether the grant that it has is dead, so that it is refused whatever its own end is.
+    pub is_over: bool,
+}
+
 /// A session with its grant, as an administrator sees it: without tokens, which are not read.
 #[derive(Clone, Debug)]
 pub struct ListedSession {

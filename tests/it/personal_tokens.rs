@@ -131,6 +131,63 @@ async fn a_user_makes_a_token_sees_it_once_uses_it_as_bearer_or_password_and_end
 }
 
 #[tokio::test]
+async fn a_form_of_a_token_that_is_sent_twice_tells_its_user_what_became_of_the_token() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).start().await;
+        let (ann, script) = (world.signed_in().await, world.visitor());
+        let seal = seal_of(&ann.get("/oauth2/tokens").await.text());
+        let form = format!("name=backup&days=7&seal={seal}");
+        let press = async || send(&ann, "/oauth2/tokens", &form, &OWN_PAGE).await;
+        let (first, second) = tokio::join!(press(), press());
+        let told = |reply: &Reply| reply.text().split("<code>").nth(1).map(|rest| rest.split('<').next().unwrap().to_owned());
+        let token = told(&first).unwrap();
+        assert_eq!(told(&second).as_ref(), Some(&token), "{kind:?}: whichever answer a double click shows");
+        assert!(call(&script, "/api", &token).await.is_upstreams());
+        world.clock.advance(Duration::from_secs(30));
+        let late = press().await;
+        assert_eq!((late.status, told(&late)), (StatusCode::CONFLICT, None), "{kind:?}");
+        assert!(late.text().contains("This token was made already") && late.text().contains("href=\"/oauth2/tokens\""));
+        let page = ann.get("/oauth2/tokens").await.text();
+        let id = page.split("name=\"end\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(page.matches("name=\"end\"").count(), 1, "{page}");
+        submit(&ann, "/oauth2/tokens", &format!("end={id}")).await;
+        assert_eq!(press().await.status, StatusCode::CONFLICT, "no token that has ended comes back");
+        assert_eq!(call(&script, "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_grant_is_dead_is_told_as_ended_and_leaves_room_for_new_ones() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).start().await;
+        let ann = world.signed_in().await;
+        for number in 0..50 {
+            token(&ann, &format!("name=t{number}")).await;
+        }
+        world.idp.kill_grants();
+        world.clock.advance(Duration::from_secs(301));
+        assert_eq!(ann.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        let ann = world.signed_in().await;
+        let page = ann.get("/oauth2/tokens").await.text();
+        assert_eq!(
+            (page.matches("used never, ended with its login<").count(), page.matches("ends in").count()),
+            (20, 0),
+            "{page}"
+        );
+        let german =
+            ann.send(Method::GET, "/oauth2/tokens?page=9", &[("accept-language", "de"), ("accept", "text/html")], "").await;
+        let german = german.text();
+        assert_eq!(german.matches("mit seiner Anmeldung beendet<").count(), 10, "the last page is shown: {german}");
+        let new = token(&ann, "name=new").await;
+        assert!(call(&world.visitor(), "/api", &new).await.is_upstreams(), "{kind:?}");
+        assert!(ann.get("/oauth2/tokens").await.text().contains("ends in 30 days"));
+        let id = german.split("name=\"end\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        submit(&ann, "/oauth2/tokens", &format!("end={id}")).await;
+        assert_eq!(ann.get("/oauth2/tokens?page=3").await.text().matches("name=\"end\"").count(), 10, "50 are left");
+    }
+}
+
+#[tokio::test]
 async fn who_loads_the_page_of_a_new_token_again_gets_no_second_one() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = world().on(kind).start().await;
@@ -139,8 +196,8 @@ async fn who_loads_the_page_of_a_new_token_again_gets_no_second_one() {
         let made = async |name: &str| send(&ann, "/oauth2/tokens", &format!("name={name}&days=7&seal={seal}"), &OWN_PAGE).await;
         assert_eq!(made("too-long-a-name".repeat(5).as_str()).await.status, StatusCode::BAD_REQUEST);
         assert!(made("backup").await.text().contains("<code>evg_"));
-        let again = made("backup").await;
-        assert_eq!((again.status, again.location().path()), (StatusCode::SEE_OTHER, "/oauth2/tokens"), "{kind:?}");
+        world.clock.advance(Duration::from_secs(30));
+        assert_eq!(made("backup").await.status, StatusCode::CONFLICT, "{kind:?}");
         assert!(made("other").await.text().contains("<code>evg_"), "who goes back and names another one gets it");
         let page = ann.get("/oauth2/tokens").await.text();
         assert_eq!((page.matches(">backup<").count(), page.matches(">other<").count()), (1, 1), "{page}");
@@ -239,10 +296,16 @@ async fn git_and_curl_are_asked_for_a_password_and_a_browser_s_scripts_are_not()
 async fn a_user_has_so_many_tokens_and_no_more() {
     let world = world().start().await;
     let ann = world.signed_in().await;
-    for number in 0..50 {
+    for number in 0..49 {
         token(&ann, &format!("name=t{number}")).await;
     }
-    assert_eq!(submit(&ann, "/oauth2/tokens", "name=more").await.status, StatusCode::CONFLICT);
+    let seal = seal_of(&ann.get("/oauth2/tokens").await.text());
+    let last = async || send(&ann, "/oauth2/tokens", &format!("name=last&seal={seal}"), &OWN_PAGE).await;
+    assert_eq!(last().await.status, StatusCode::OK);
+    let more = submit(&ann, "/oauth2/tokens", "name=more").await;
+    assert!(more.status == StatusCode::CONFLICT && more.text().contains("You have as many as you may have"), "{}", more.text());
+    world.clock.advance(Duration::from_secs(30));
+    assert!(last().await.text().contains("This token was made already"), "the form of the last one counts once too");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         ),
         Message::FormExpired => (
             "This page is too old",
-            "It was open for more than an hour, or you have signed in again since, so what you sent was not taken. Load it again, and repeat what you did.",
+            "It was open for more than an hour, or you have signed in again or signed out since, so what you sent was not taken. Load it again, and repeat what you did.",
         ),
         Message::AccessWithdrawn => (
             "No access",
@@ -168,6 +168,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::LoginDone => ("You are signed in", "Close this window, and go on where you were."),
         Message::NewToken => ("Your new token", "Copy it now: it is not shown again. Whoever has it acts as you."),
         Message::TooManyTokens => ("No token was made", "You have as many as you may have, at all sites. End one first."),
+        Message::TokenMadeBefore => (
+            "This token was made already",
+            "A token is shown once, and this one was. If you have not copied it, end it and make another.",
+        ),
         Message::TerminalCode => {
             ("Back to your terminal", "Copy this code into the terminal within five minutes. It works there alone.")
         }
@@ -243,11 +247,13 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::EndNamed(name) => return format!("End {name}").into(),
         Text::TokenPlaces => "Where it may be used (all, if none is chosen)",
         Text::TokenForAdministration => "The administration (only if it is chosen)",
+        Text::TokenForAdministrationAlone => "It is for the administration.",
         Text::TokenRoutes(&[], site) => return format!("every route at {site}").into(),
         Text::TokenRoutes(routes, site) => return format!("{} at {site}", routes.join(", ")).into(),
         Text::TokenTimes { made, used, left } => {
             let used = used.map_or_else(|| "never".to_owned(), days_ago);
-            return format!("made {}, used {used}, ends in {}", days_ago(made), days(left)).into();
+            let end = left.map_or_else(|| "ended with its login".to_owned(), |left| format!("ends in {}", days(left)));
+            return format!("made {}, used {used}, {end}", days_ago(made)).into();
         }
         Text::NewTokenHeading => "A new token",
         Text::TokenName => "Name",

@@ -58,7 +58,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         ),
         Message::FormExpired => (
             "Diese Seite ist zu alt",
-            "Sie war länger als eine Stunde offen, oder Sie haben sich seither neu angemeldet; deshalb wurde nicht angenommen, was Sie gesendet haben. Laden Sie die Seite neu und wiederholen Sie, was Sie getan haben.",
+            "Sie war länger als eine Stunde offen, oder Sie haben sich seither neu an- oder abgemeldet; deshalb wurde nicht angenommen, was Sie gesendet haben. Laden Sie die Seite neu und wiederholen Sie, was Sie getan haben.",
         ),
         Message::AccessWithdrawn => (
             "Kein Zugang",
@@ -196,6 +196,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Es wurde kein Token ausgestellt",
             "Sie haben über alle Websites so viele, wie Sie haben dürfen. Beenden Sie zuerst eines.",
         ),
+        Message::TokenMadeBefore => (
+            "Dieses Token gibt es schon",
+            "Ein Token wird nur einmal angezeigt, und dieses wurde es schon. Wenn Sie es nicht kopiert haben, beenden Sie es und stellen Sie ein neues aus.",
+        ),
         Message::TerminalCode => {
             ("Zurück zum Terminal", "Kopieren Sie diesen Code innerhalb von fünf Minuten in das Terminal. Er gilt nur dort.")
         }
@@ -275,11 +279,13 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::EndNamed(name) => return format!("{name} beenden").into(),
         Text::TokenPlaces => "Wo es gilt (überall, wenn nichts gewählt ist)",
         Text::TokenForAdministration => "Die Verwaltung (nur, wenn sie gewählt ist)",
+        Text::TokenForAdministrationAlone => "Es gilt für die Verwaltung.",
         Text::TokenRoutes(&[], site) => return format!("alle Routen unter {site}").into(),
         Text::TokenRoutes(routes, site) => return format!("{} unter {site}", routes.join(", ")).into(),
         Text::TokenTimes { made, used, left } => {
             let used = used.map_or_else(|| "nie benutzt".to_owned(), |days| format!("{} benutzt", days_ago(days)));
-            return format!("{} ausgestellt, {used}, endet in {}", days_ago(made), days(left)).into();
+            let end = left.map_or_else(|| "mit seiner Anmeldung beendet".to_owned(), |left| format!("endet in {}", days(left)));
+            return format!("{} ausgestellt, {used}, {end}", days_ago(made)).into();
         }
         Text::NewTokenHeading => "Ein neues Token",
         Text::TokenName => "Name",

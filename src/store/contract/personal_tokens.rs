@@ -4,9 +4,8 @@ use super::Store;
 use crate::{
     client_registration::ClientRegistration,
     reading::Reading,
-    session::Session,
     store::{
-        NewToken, StoreError, TokenSaved,
+        NewToken, OwnToken, StoreError, TokenSaved,
         operation::{Read, Write},
     },
 };
@@ -24,7 +23,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn tokens_of(&self, registration: ClientRegistration<'_>, subject: &str) -> Result<Vec<Session>, StoreError> {
+    pub async fn tokens_of(&self, registration: ClientRegistration<'_>, subject: &str) -> Result<Vec<OwnToken>, StoreError> {
         self.read(Read::TokensOf, |connection| Box::pin(connection.tokens_of(registration, subject)))
             .await
             .map(Reading::even_if_old)

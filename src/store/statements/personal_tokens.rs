@@ -2,8 +2,7 @@
 
 use crate::{
     client_registration::ClientRegistration,
-    session::Session,
-    store::{NewToken, StoreError, TokenSaved, connection::Connection, rows},
+    store::{NewToken, OwnToken, StoreError, TokenSaved, connection::Connection, rows},
 };
 
 impl Connection<'_> {
@@ -34,20 +33,22 @@ impl Connection<'_> {
         let (issuer, client_id, subject): (String, String, String) =
             (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
         let registration = ClientRegistration { issuer: &issuer, client_id: &client_id };
+        // Before what else could keep a token from being made: what has made one may have made the last that there may be. It is rolled
+        // back if none is made.
+        let (what, until) = new.once;
+        if !self.consume_once(what, until).await? {
+            return Ok(TokenSaved::Repeated);
+        }
         if grant.get::<i32>("renewable")? == 0 {
             return Ok(TokenSaved::NotRenewable);
         }
         let (most, longest) = new.most;
-        let is_alive = |session: &&Session| {
+        let is_alive = |OwnToken { session, is_over }: &&OwnToken| {
             let end = session.created_at.plus(longest);
-            session.token.as_ref().is_some_and(|token| new.at < token.expires_at.min(end))
+            !is_over && session.token.as_ref().is_some_and(|token| new.at < token.expires_at.min(end))
         };
         if self.tokens_of(registration, &subject).await?.iter().filter(is_alive).count() >= most {
             return Ok(TokenSaved::TooMany);
-        }
-        let (what, until) = new.once;
-        if !self.consume_once(what, until).await? {
-            return Ok(TokenSaved::Repeated);
         }
         // The idle limit is not a token's: the sweep, which looks for the lowest `seen_floor`, does not come to it while it lives.
         self.query(
@@ -64,16 +65,17 @@ impl Connection<'_> {
         Ok(TokenSaved::Saved(id))
     }
 
-    /// The tokens of a user, the newest first.
+    /// The tokens of a user, the newest first. Those of a grant whose outcome is unknown may go on with another one.
     pub(in crate::store) async fn tokens_of(
         &mut self,
         registration: ClientRegistration<'_>,
         subject: &str,
-    ) -> Result<Vec<Session>, StoreError> {
+    ) -> Result<Vec<OwnToken>, StoreError> {
         let found = self
             .query(
                 "SELECT sessions.hash, grant_id, sessions.created_at, last_seen, sessions.provider_session, site, login, \
-                 token_expires_at, token FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+                 token_expires_at, token, \
+                 CASE WHEN COALESCE(grants.ended_reason, 'outcome_unknown') = 'outcome_unknown' THEN 0 ELSE 1 END AS is_over FROM grants JOIN sessions ON sessions.grant_id = grants.id \
                  WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 AND token IS NOT NULL \
                  ORDER BY sessions.created_at DESC, sessions.hash",
             )
@@ -82,6 +84,9 @@ impl Connection<'_> {
             .bind(subject)
             .fetch_all()
             .await?;
-        found.iter().map(rows::session_from).collect()
+        found
+            .iter()
+            .map(|row| Ok(OwnToken { session: rows::session_from(row)?, is_over: row.get::<i32>("is_over")? != 0 }))
+            .collect()
     }
 }

@@ -30,6 +30,7 @@ async fn tokens_go_on_with_their_browser_s_session_when_evergate_becomes_another
     assert_eq!(call(&script, "/api", &there).await.status, StatusCode::UNAUTHORIZED, "whose session does not go on");
     let page = ann.get("/oauth2/tokens").await.text();
     assert!(page.contains("of-this-browser") && page.contains("of-another"), "{page}");
+    assert_eq!((page.matches("ends in").count(), page.matches("ended with its login").count()), (1, 1), "{page}");
     sign_out(&ann, "/oauth2/sign_out?everywhere=true").await;
     let again = world.signed_in().await;
     let page = again.get("/oauth2/tokens").await.text();

@@ -117,7 +117,11 @@ async fn no_other_site_and_no_script_of_the_app_makes_or_ends_a_token_or_reads_o
     let seal = seal_of(&ended.get("/oauth2/tokens").await.text());
     sign_out(&ended, "/oauth2/sign_out").await;
     let late = send(&ended, "/oauth2/tokens", &format!("name=a&seal={seal}"), &OWN_PAGE).await;
-    assert_eq!(late.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
+    assert_eq!(
+        (late.status, late.header("evergate-response")),
+        (StatusCode::FORBIDDEN, "form_expired"),
+        "whose session has ended meanwhile"
+    );
     let sent = stranger.get("/oauth2/tokens").await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER, "a person is sent to a login, and comes back");
     assert_eq!(stranger.browse(&world.idp, "/oauth2/tokens").await.status, StatusCode::OK);

@@ -18,6 +18,31 @@ use super::{OWN_PAGE, ROUTES, call, seal_of, send, sign_out, submit, world};
 use crate::harness::{ACCESS, World, process::free_port};
 
 #[tokio::test]
+async fn the_page_of_a_terminal_is_small_however_long_its_address_is() {
+    let world = world().start().await;
+    let ann = world.signed_in().await;
+    let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(b"verifier"));
+    let query = format!("name=laptop&days=2&route=%2Fapi&port=4711&code_challenge={challenge}&state=abc");
+    let blanks = "+".repeat(9000);
+    for more in [format!("x={}", "y".repeat(30_000)), format!("x={}", "%22".repeat(5000)), format!("name=x{blanks}")] {
+        let page = ann.get(&format!("/oauth2/terminal?{query}&{more}")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text().len() <= 20 * 1024, "{}", page.text().len());
+    }
+    let blank = ann.get(&format!("/oauth2/terminal?{}", query.replace("laptop", &format!("{blanks}laptop{blanks}")))).await;
+    assert!(blank.text().len() <= 20 * 1024 && blank.text().contains("<strong>laptop</strong>"), "{}", blank.text());
+    // What it passes on is what was asked for.
+    let page = ann.get(&format!("/oauth2/terminal?{query}&x=y")).await.text();
+    let action = page.split("action=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    let asked = |query: &str| {
+        let mut pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        pairs.sort();
+        pairs
+    };
+    assert_eq!(asked(action.split_once('?').unwrap().1), asked(&query));
+}
+
+#[tokio::test]
 async fn a_terminal_redeems_its_own_code_once_and_soon() {
     let world = world().start().await;
     let (ann, terminal) = (world.signed_in().await, world.visitor());
@@ -73,7 +98,7 @@ async fn a_terminal_s_page_that_stood_open_for_too_long_leads_back_to_itself() {
     let world = world().start().await;
     let ann = world.signed_in().await;
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(b"verifier"));
-    let query = format!("name=laptop&days=2&code_challenge={challenge}&state=abc&port=4711");
+    let query = format!("name=laptop&code_challenge={challenge}&state=abc&days=2&port=4711");
     let page = ann.get(&format!("/oauth2/terminal?{query}")).await.text();
     let address = page.split("action=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
     assert_eq!(address, format!("/oauth2/terminal?{query}"));
