@@ -14,6 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use evergate::clock::Clock;
+use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 
 use crate::harness::{
@@ -43,13 +44,23 @@ async fn in_a_browser_what_meets_the_end_of_a_session_waits_and_goes_on() {
 async fn in_a_browser_our_own_pages_are_for_every_width_and_everybody_and_a_frame_opens_the_login_beside_it() {
     let routes = |_: &str| {
         let app = |path: &str, more: &str| format!("[[route]]\npath = \"{path}\"\n{more}\n");
-        app("/wiki", "portal_name = \"Wiki\"\nportal_text = \"What everybody should know, and where it is written down.\"")
-            + &app("/charts", "portal_name = \"Verkehrsüberwachungsdiagramme\"")
+        app(
+            "/wiki",
+            "portal_name = \"Wiki\"\nportal_text = \"What everybody should know, and where it is written down.\"\nbearer_tokens = [\"personal\"]",
+        ) + &app("/charts", "portal_name = \"Verkehrsüberwachungsdiagramme\"")
     };
     let build = World::build().set("access_url", "http://portal.test").set("portal_enable", "true").routes(routes);
     let portal = build.start().await;
     let visitor = portal.visitor().on_host("portal.test");
     visitor.log_in(&portal.idp, "/wiki").await;
+    // Sessions and tokens with buttons beside their lines.
+    portal.visitor().on_host("portal.test").log_in(&portal.idp, "/wiki").await;
+    let page = visitor.get("/oauth2/tokens").await.text();
+    let seal = page.split("name=\"seal\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = format!("seal={seal}&days=30&name=nightly-backup-of-all-that-there-is-to-be-kept");
+    let made =
+        visitor.send(Method::POST, "/oauth2/tokens", &[("content-type", "application/x-www-form-urlencoded")], &form).await;
+    assert_eq!(made.status, StatusCode::OK);
     run("pages.mjs", &[&portal.address().to_string(), &visitor.cookies()["evergate_session"]]).await;
 }
 

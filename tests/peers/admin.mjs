@@ -11,6 +11,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
+import { brokenWords } from './looks.mjs';
 
 const [binary] = process.argv.slice(2);
 const directory = process.env.EVERGATE_SCREENSHOTS;
@@ -66,6 +67,8 @@ async function look(locale, colorScheme) {
       const what = `${name} in ${locale}, ${colorScheme}, ${width} px`;
       const [box, inner] = [await page.locator('main').boundingBox(), await page.locator('html').evaluate((html) => html.scrollWidth)];
       check(`${what} fits`, box.x >= 0 && box.x + box.width <= width && inner <= width, `${JSON.stringify(box)} ${inner}`);
+      const broken = await brokenWords(page);
+      check(`${what} breaks no word of a button`, broken.length === 0, broken.join());
       const size = (await response.body()).length;
       check(`${what} is small and in its language`, size <= 20 * 1024 && response.headers()['content-language'] === locale.slice(0, 2), `${size}`);
       if (directory) await page.screenshot({ path: join(directory, `${name}-${locale}-${colorScheme}-${width}.png`), fullPage: width < 1280 });

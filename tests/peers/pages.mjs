@@ -14,6 +14,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
+import { brokenWords } from './looks.mjs';
 
 const [binary, portal, session] = process.argv.slice(2);
 const directory = process.env.EVERGATE_SCREENSHOTS;
@@ -40,7 +41,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP portal.test:80 ${portal}`],
 });
 
-const PAGES = [['not-found', '/oauth2/nowhere'], ['sign-out', '/oauth2/sign_out'], ['signed-out', '/oauth2/signed_out'], ['expired', '/oauth2/callback?code=x&state=y'], ['portal', 'http://portal.test/oauth2/']];
+const PAGES = [['not-found', '/oauth2/nowhere'], ['sign-out', '/oauth2/sign_out'], ['signed-out', '/oauth2/signed_out'], ['expired', '/oauth2/callback?code=x&state=y'], ['portal', 'http://portal.test/oauth2/'], ['sessions', 'http://portal.test/oauth2/sessions'], ['tokens', 'http://portal.test/oauth2/tokens']];
 const addressOf = (path) => new URL(path, url).href;
 const signIn = (context) => context.addCookies([{ name: 'evergate_session', value: session, url: 'http://portal.test' }]);
 
@@ -56,6 +57,8 @@ async function look(locale, colorScheme) {
       const what = `${name} in ${locale}, ${colorScheme}, ${width} px`;
       const box = await page.locator('main').boundingBox();
       check(`${what} fits`, box.x >= 0 && box.x + box.width <= width, JSON.stringify(box));
+      const broken = await brokenWords(page);
+      check(`${what} breaks no word of a button`, broken.length === 0, broken.join());
       check(`${what} is small and in its language`, (await response.body()).length <= 20 * 1024 && response.headers()['content-language'] === locale.slice(0, 2));
       if (directory) await page.screenshot({ path: join(directory, `${name}-${locale}-${colorScheme}-${width}.png`) });
     }
