@@ -1,5 +1,5 @@
 //! What apps' jobs got of a grant, kept with the grant as this process knows it: a renewal or the end of the grant drops it with the
-//! access token that it came from.
+//! access token that it came from, and a record that is read anew with the same token has it still.
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,7 +63,10 @@ pub type ExchangeSlot = Arc<tokio::sync::Mutex<KeptExchange>>;
 
 /// What apps' jobs got of one grant.
 #[derive(Debug, Default)]
-pub struct ExchangedTokens {
+pub struct ExchangedTokens(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
     slots: Mutex<Vec<(ExchangeTarget, ExchangeSlot)>>,
     given: Mutex<Vec<String>>,
 }
@@ -79,9 +82,14 @@ impl Clone for ExchangedTokens {
 }
 
 impl ExchangedTokens {
+    /// The same, for another record of the grant that has the same access token.
+    pub fn shared(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
     /// The slot of a target. The one that was asked for longest ago makes room.
     pub fn slot(&self, target: &ExchangeTarget) -> ExchangeSlot {
-        let mut slots = self.slots.lock();
+        let mut slots = self.0.slots.lock();
         let known = slots.iter().position(|(known, _)| known == target);
         let (target, slot) = match known {
             Some(at) => slots.remove(at),
@@ -96,7 +104,7 @@ impl ExchangedTokens {
 
     /// Whether nothing was given to this app yet, by the name of its route and of the other service.
     pub fn is_first_for(&self, app: &str) -> bool {
-        let mut given = self.given.lock();
+        let mut given = self.0.given.lock();
         if given.iter().any(|known| known == app) {
             return false;
         }
@@ -120,13 +128,14 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &exchanged.slot(&target("billing".into()))));
         let copy = exchanged.clone();
         assert!(!Arc::ptr_eq(&first, &copy.slot(&target("billing".into()))));
+        assert!(Arc::ptr_eq(&first, &exchanged.shared().slot(&target("billing".into()))));
         let resource = ExchangeTarget { is_resource: true, ..target("billing".into()) };
         assert!(!Arc::ptr_eq(&first, &exchanged.slot(&resource)), "a resource is no audience");
         for number in 0..MAX_KEPT * 2 {
             exchanged.slot(&target(number.to_string()));
             assert!(Arc::ptr_eq(&first, &exchanged.slot(&target("billing".into()))), "what is used stays");
         }
-        assert_eq!(exchanged.slots.lock().len(), MAX_KEPT);
+        assert_eq!(exchanged.0.slots.lock().len(), MAX_KEPT);
         for number in 0..MAX_KEPT {
             exchanged.slot(&target(number.to_string()));
         }
@@ -143,6 +152,6 @@ mod tests {
         for number in 0..MAX_KEPT * 2 {
             assert!(given.is_first_for(&number.to_string()));
         }
-        assert_eq!(given.given.lock().len(), MAX_KEPT);
+        assert_eq!(given.0.given.lock().len(), MAX_KEPT);
     }
 }

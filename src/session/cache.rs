@@ -180,6 +180,13 @@ impl SessionCache {
         self.metrics.loaded(Record::Grant);
         let version = self.changes.version(&id);
         let Some(loaded) = load().await? else { return Ok(None) };
+        let loaded = loaded.map(|mut grant| {
+            // A row that is read anew, because anything may have changed, has mostly the access token that it had.
+            if let Some(known) = self.grants.peek(&id).filter(|known| known.record.access_token == grant.access_token) {
+                grant.exchanged = known.record.exchanged.shared();
+            }
+            grant
+        });
         Ok(Some(self.keep(&self.grants, id, version, loaded, now)))
     }
 

@@ -1,6 +1,7 @@
 use std::{convert::Infallible, future::ready};
 
 use super::*;
+use crate::secret::Secret;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const HASH: SessionHash = SessionHash([1; 32]);
@@ -71,6 +72,21 @@ async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
     cache.forget_everything();
     let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
     assert_eq!(cached.last_seen(), NOW.plus(hour / 2));
+}
+
+#[tokio::test]
+async fn what_apps_got_of_an_access_token_outlives_its_entry_and_not_the_token() {
+    let cache = SessionCache::default();
+    let is_news = async |token: &str| {
+        let grant = Grant { access_token: Secret::new(token), ..Grant::sample() };
+        let load = || ready(Ok::<_, Infallible>(Some(Reading::Current(grant.clone()))));
+        cache.grant(grant.id, NOW, load).await.unwrap().unwrap().exchanged.is_first_for("an app")
+    };
+    assert!(is_news("first").await);
+    cache.forget_everything();
+    assert!(!is_news("first").await, "another process has written something");
+    cache.forget_everything();
+    assert!(is_news("second").await);
 }
 
 #[tokio::test]
