@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_write_fails_when_the_reader_takes_nothing_for_too_long() {
         let (ours, _theirs) = tokio::io::duplex(8);
         let mut stream = WriteTimeout::new(ours, Duration::from_millis(50));
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_write_to_a_slow_reader_goes_on() {
         let limit = Duration::from_secs(2);
         let (ours, mut slow) = tokio::io::duplex(8);

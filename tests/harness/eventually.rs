@@ -23,3 +23,30 @@ pub async fn looking_each(pause: Duration, deadline: Duration, what: &str, mut h
     };
     assert!(tokio::time::timeout(deadline, wait).await.is_ok(), "it never came about: {what}");
 }
+
+/// What comes of `outcome`, with the same deadline.
+pub async fn in_time<T>(what: &str, outcome: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, outcome).await.unwrap_or_else(|_| panic!("it never came about: {what}"))
+}
+
+/// Waits until all has happened that happens by itself. A test, its gateways, apps and provider share one thread: between any two of
+/// these pauses each of them does what it can, so that their number counts, and not how fast the machine is.
+pub async fn settled() {
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+}
+
+/// Waits until there was progress, and is none any more, because all that is on its way has nowhere to go.
+pub async fn stands_still(progress: impl Fn() -> usize) {
+    let standing = async {
+        loop {
+            let before = progress();
+            settled().await;
+            if before > 0 && progress() == before {
+                return;
+            }
+        }
+    };
+    in_time("it stands still", standing).await;
+}

@@ -240,6 +240,11 @@ impl Idp {
         self.told.notify_waiters();
     }
 
+    /// Has calls behave that come from now on. Those that are held stay so until an endpoint is told something.
+    pub fn behave_from_now_on(&self, endpoint: Endpoint) {
+        self.state().misbehaviour.remove(&endpoint);
+    }
+
     /// Waits until calls are held no longer.
     async fn until_let_go(&self, endpoint: Endpoint) {
         loop {
@@ -252,6 +257,8 @@ impl Idp {
         }
     }
 
+    /// How often it was called. Whoever moves the clock by more than an hour has the metadata and the keys read again in the background, at
+    /// the next signature that is verified: those are to be counted before that.
     pub fn calls(&self, endpoint: Endpoint) -> usize {
         self.state().calls.get(&endpoint).copied().unwrap_or_default()
     }

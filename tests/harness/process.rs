@@ -74,7 +74,7 @@ impl Process {
         prlimit(id, Resource::Fsize, Rlimit { current: is_full.then_some(0), maximum: None }).unwrap();
     }
 
-    /// SIGTERM: whether it ends with 0 within half a minute.
+    /// SIGTERM: whether it ends with 0 within a minute.
     pub async fn stop(&mut self) -> bool {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let ended = async {
@@ -85,7 +85,7 @@ impl Process {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.unwrap_or(false)
+        tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.unwrap_or(false)
     }
 
     /// SIGKILL: nothing is finished, nothing is written.

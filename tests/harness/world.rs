@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod process;
 pub mod protobuf;
 pub mod python;
+pub mod silent;
 pub mod tls_front;
 pub mod transmitter;
 pub mod upstream;

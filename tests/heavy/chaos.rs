@@ -322,5 +322,5 @@ async fn chaos_costs_nobody_a_login() {
     }
     assert_eq!(tally.other, Vec::<String>::new());
     assert_eq!((wrongly, world.idp.reuses(), presented), (0, 0, renewed));
-    assert!(tally.longest < Duration::from_secs(30), "{:?}", tally.longest);
+    assert!(tally.longest < Duration::from_secs(60), "{:?}", tally.longest);
 }

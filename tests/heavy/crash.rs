@@ -62,7 +62,7 @@ async fn kill_at(step: Step, world: &World, visitor: &Visitor, process: &mut Pro
         Step::BeforeTheIntent => line.stall(),
         Step::DuringTheCall => world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(HELD)),
         Step::BeforeTheAnswer => world.idp.misbehave(Endpoint::Refresh, Misbehaviour::SlowToAnswer(HELD)),
-        Step::BeforeTheSave => world.idp.misbehave(Endpoint::Refresh, Misbehaviour::SlowToAnswer(Duration::from_millis(300))),
+        Step::BeforeTheSave => world.idp.misbehave(Endpoint::Refresh, Misbehaviour::HeldAnswer),
         Step::AfterTheSave => {}
     }
     // Again and again, because a request may be refused before it renews, as by a store that is slow to answer.
@@ -86,6 +86,7 @@ async fn kill_at(step: Step, world: &World, visitor: &Visitor, process: &mut Pro
         Step::BeforeTheSave => {
             eventually("the provider is asked", asked).await;
             line.stall();
+            world.idp.behave(Endpoint::Refresh);
             eventually("its answer has left", async || world.idp.at_once() == 0).await;
         }
         Step::AfterTheSave => {

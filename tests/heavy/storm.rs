@@ -22,7 +22,7 @@ use crate::harness::{
 };
 
 /// What a request waits at most (8 s), and what a loaded machine adds.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What happens at a time.
 #[derive(Default)]

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use tokio::{
 use crate::harness::{
     World,
     certificates::Authority,
-    eventually::eventually,
+    eventually::{eventually, stands_still},
     figure,
     frames::{self, Frames},
     logs::lines_with,
@@ -301,13 +300,22 @@ async fn a_client_that_still_uploads_reads_what_came_of_a_broken_answer() {
 #[tokio::test]
 async fn a_slow_reader_gets_all_that_came_of_a_large_broken_answer_in_either_version() {
     const MUCH: usize = 4 << 20;
-    let address = app(|mut stream| async move {
-        if read_head(&mut stream).await.is_none() {
-            return;
+    const PIECE: usize = 16 * 1024;
+    let written = Arc::<AtomicUsize>::default();
+    let counting = Arc::clone(&written);
+    let address = app(move |mut stream| {
+        let counted = Arc::clone(&counting);
+        async move {
+            if read_head(&mut stream).await.is_none() {
+                return;
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nx-app: 1\r\ncontent-length: {}\r\n\r\n", MUCH + 1);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..MUCH / PIECE {
+                stream.write_all(&[b'y'; PIECE]).await.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        let head = format!("HTTP/1.1 200 OK\r\nx-app: 1\r\ncontent-length: {}\r\n\r\n", MUCH + 1);
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![b'y'; MUCH]).await.unwrap();
     })
     .await;
     let world = world_before(address, "http1").await;
@@ -315,8 +323,8 @@ async fn a_slow_reader_gets_all_that_came_of_a_large_broken_answer_in_either_ver
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     let head = format!("GET / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // All sockets on the way are full by then, and the app has gone.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // All sockets on the way are full, or the app has gone.
+    stands_still(|| written.load(Ordering::Relaxed)).await;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer.iter().filter(|byte| **byte == b'y').count(), MUCH);

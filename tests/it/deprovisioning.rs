@@ -35,7 +35,7 @@ use crate::harness::{
 };
 
 /// Within a second, and what a loaded machine adds: nothing else would end what is open here for hours.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 const ROUTES: &str = "[[route]]\npath = \"/\"\n\n[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\", \"personal\"]\n\n\
                       [[route]]\npath = \"/websocket\"\nbearer_tokens = [\"provider\"]\n";

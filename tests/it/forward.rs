@@ -1,7 +1,5 @@
 //! What goes through to the upstream, and what does not.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, Request, StatusCode};
@@ -15,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::harness::{
     World,
-    eventually::eventually,
+    eventually::{eventually, in_time},
     wire::{app, read_head},
 };
 
@@ -249,7 +247,7 @@ async fn methods_and_targets_that_are_not_requests_for_a_page_are_refused() {
             .await
             .unwrap();
         let mut answer = String::new();
-        let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+        let _closed_or_reset = in_time("the connection ends", stream.read_to_string(&mut answer)).await;
         assert!(answer.get(9..12) == Some(status), "{line}: {answer}");
         assert_eq!(answer.contains("allow: GET, HEAD, POST, PUT, PATCH, "), status == "405", "{line}: {answer}");
     }
@@ -289,14 +287,14 @@ async fn framing_that_two_servers_could_read_differently_is_not_forwarded() {
             .await
             .unwrap();
         let mut answer = String::new();
-        let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+        let _closed_or_reset = in_time("the connection ends", stream.read_to_string(&mut answer)).await;
         assert!(!answer.contains("200 OK"), "{framing:?}: {answer}");
     }
     // Both at once: the chunks count, and no length goes on beside them (RFC 9112 section 6.3).
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     stream.write_all(format!("POST /both HTTP/1.1\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
-    let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+    let _closed_or_reset = in_time("the connection ends", stream.read_to_string(&mut answer)).await;
     assert!(answer.contains("POST /both 5") || answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::{
-    Kind, Stopwatch, World,
+    Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour},
     process::Process,
@@ -66,10 +66,8 @@ async fn what_a_renewal_brought_while_the_disk_was_full_is_saved_when_there_is_r
         leaving.send(Method::POST, "/oauth2/sign_out", &[], "").await;
     }
     process.set_disk_full(false);
-    let since = Stopwatch::start();
     store_is(&process, "ok", StatusCode::OK).await;
     eventually("what it brought is saved", async || renewals(&visitor).await == Some(1)).await;
-    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
     asked.await.unwrap();
     Visitor::new(process.address).log_in(&world.idp, "/").await;
     // What is on disk alone is there after this.

@@ -1,6 +1,6 @@
 //! Interim answers (RFC 9110 section 15.2): what an app says before its answer reaches the client before its answer.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::harness::{
     World,
-    eventually::eventually,
+    eventually::{eventually, in_time},
     frames::{self, Frames},
     wire::{app, read_head},
 };
@@ -83,8 +83,7 @@ async fn hints_come_first(app: SocketAddr, protocol: &str, answer: &watch::Sende
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     stream.write_all(format!("GET /first HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\n\r\n").as_bytes()).await.unwrap();
     let mut hints = vec![0; HINTS.len()];
-    let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut hints));
-    reading.await.expect("they do not wait for the answer").unwrap();
+    in_time("they do not wait for the answer", stream.read_exact(&mut hints)).await.unwrap();
     assert_eq!(String::from_utf8(hints).unwrap(), HINTS);
     answer.send(true).unwrap();
     let mut got = Vec::new();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Kind, World,
-    eventually::eventually,
+    eventually::{eventually, in_time},
     idp::{Endpoint, Offline, user},
     logs::lines_with,
     visitor::{Reply, Visitor, path_of},
@@ -215,7 +215,7 @@ async fn a_websocket_of_somebody_who_may_not_enter_any_more_is_closed() {
             drop(message)
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the socket is closed");
+    in_time("the socket is closed", ended).await;
 }
 
 #[tokio::test]

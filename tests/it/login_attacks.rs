@@ -201,12 +201,18 @@ async fn new_signing_keys_are_fetched_once_and_not_at_every_stranger_s_wish() {
     world.signed_in().await;
     assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1);
     world.idp.rotate_keys(false);
+    let codes = world.idp.calls(Endpoint::Code);
+    world.idp.misbehave(Endpoint::Code, Misbehaviour::Held);
     let strangers = (0..5).map(async |_| {
         let visitor = world.visitor();
         let own = callback(&world, &visitor).await;
         assert_refused(&visitor.get(&path_of(&own)).await, &visitor, &world, "an unpublished key");
     });
-    futures_util::future::join_all(strangers).await;
+    let all_have_come = async {
+        eventually("all have come", async || world.idp.calls(Endpoint::Code) == codes + 5).await;
+        world.idp.behave(Endpoint::Code);
+    };
+    tokio::join!(futures_util::future::join_all(strangers), all_have_come);
     let fetches = world.idp.calls(Endpoint::Jwks) - before;
     assert!(fetches <= 3, "they wait for the same fetch, which is made when one is due: {fetches}");
     world.clock.advance(Duration::from_secs(4));

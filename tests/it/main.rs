@@ -96,6 +96,7 @@ mod several_providers;
 mod shared_grants;
 mod shared_login;
 mod shut_windows;
+mod silent_addresses;
 mod silent_return;
 mod site;
 mod slow_apps;

@@ -47,7 +47,7 @@ async fn metrics_tell_of_requests_logins_renewals_and_sessions_on_a_listener_of_
 async fn each_request_has_one_access_line_with_its_id_and_without_its_query() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
-    visitor.get("/one-line?secret=hush").await;
+    visitor.get("/one-line?secret=hush-hush").await;
     let id = world.upstream.last().header("x-request-id").unwrap().to_owned();
     let lines = lines_with(&["evergate::access", &id]);
     assert_eq!(lines.len(), 1);
@@ -56,7 +56,7 @@ async fn each_request_has_one_access_line_with_its_id_and_without_its_query() {
         (&line["http.request.method"], &line["url.path"], &line["http.response.status_code"], &line["response"]),
         (&"GET".into(), &"/one-line".into(), &200.into(), &"upstream".into())
     );
-    assert!(lines_with(&["hush"]).is_empty());
+    assert!(lines_with(&["hush-hush"]).is_empty());
     let refused = world.visitor().fetch("/refused").await.json();
     assert_eq!(lines_with(&["evergate::access", refused["request_id"].as_str().unwrap()]).len(), 1);
 }
@@ -192,7 +192,7 @@ async fn readiness_tells_of_routes_that_nobody_may_take() {
 
 #[tokio::test]
 async fn a_draining_gateway_is_unready_first() {
-    let slow = |timings: &mut Timings| timings.unready_before_stop = Duration::from_secs(3);
+    let slow = |timings: &mut Timings| timings.unready_before_stop = Duration::from_secs(600);
     let mut world = World::build().timed(slow).start().await;
     let address = world.address();
     let stopping = tokio::spawn(world.replicas.remove(0).stop());
@@ -202,7 +202,7 @@ async fn a_draining_gateway_is_unready_first() {
         reply.status == StatusCode::SERVICE_UNAVAILABLE && reply.json()["draining"] == true
     })
     .await;
-    assert!(stopping.await.unwrap());
+    stopping.abort();
 }
 
 #[tokio::test]

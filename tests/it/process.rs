@@ -9,7 +9,12 @@ use std::{
 };
 
 use crate::harness::{
-    World, certificates::Authority, eventually::eventually, process::free_port, upstream::Upstream, visitor::Visitor,
+    World,
+    certificates::Authority,
+    eventually::{eventually, in_time},
+    process::free_port,
+    upstream::Upstream,
+    visitor::Visitor,
 };
 
 fn evergate(arguments: &[&str]) -> Command {
@@ -109,7 +114,7 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
         child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (child.wait().unwrap(), log)
     });
-    let (status, log) = tokio::time::timeout(Duration::from_secs(30), status).await.unwrap().unwrap();
+    let (status, log) = in_time("it ends", status).await.unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
     for line in log.lines() {
         serde_json::from_str::<serde_json::Value>(line)
@@ -138,7 +143,7 @@ async fn it_takes_the_log_and_the_address_as_coder_s_environment_has_them() {
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (child.wait().unwrap(), stderr)
     });
-    let (status, stderr) = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+    let (status, stderr) = in_time("it ends", ended).await.unwrap();
     assert!(status.success(), "{stderr}");
     assert_eq!(stderr, "", "the log goes to the file alone");
     let lines = std::fs::read_to_string(&log).unwrap();
@@ -221,7 +226,7 @@ async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains
         send(signal, &child);
         send("-HUP", &child);
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-        let status = tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap();
+        let status = in_time("it ends", ended).await.unwrap();
         assert_eq!(status.code(), Some(0), "{signal} {}", log.lock().unwrap());
     }
 }
@@ -241,7 +246,7 @@ async fn it_starts_beside_variables_of_others_and_names_them_without_their_value
     .await;
     terminate(&child);
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-    let output = tokio::time::timeout(Duration::from_secs(30), output).await.unwrap().unwrap();
+    let output = in_time("it ends", output).await.unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("CODER_AGENT_TOKEN")).collect();
     assert_eq!(lines.len(), 1, "{log}");
@@ -369,7 +374,7 @@ async fn the_demo_logs_in_renews_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
     terminate(&child);
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    assert_eq!(tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().code(), Some(0));
+    assert_eq!(in_time("it ends", ended).await.unwrap().code(), Some(0));
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "it removes what it wrote");
     drop(printed);
 }

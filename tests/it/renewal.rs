@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{
     Kind, World,
-    eventually::eventually,
+    eventually::{eventually, settled},
     idp::{Endpoint, Misbehaviour, Offline, Rotation},
     visitor::Reply,
 };
@@ -69,9 +69,14 @@ async fn a_token_that_is_fresh_or_idle_is_not_renewed() {
 async fn a_hundred_requests_on_an_expired_token_make_one_call() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(EXPIRED);
-    assert!(visitor.fetch_at_once(100, "/").await.iter().all(Reply::is_upstreams));
+    let (replies, ()) = tokio::join!(visitor.fetch_at_once(100, "/"), async {
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+        settled().await;
+        world.idp.behave(Endpoint::Refresh);
+    });
+    assert!(replies.iter().all(Reply::is_upstreams));
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 

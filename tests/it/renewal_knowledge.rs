@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{
     World,
-    eventually::eventually,
+    eventually::{eventually, settled},
     idp::{CLIENT_SECRET, Endpoint, Misbehaviour},
     logs::lines_with,
 };
@@ -146,15 +146,19 @@ async fn a_provider_at_its_limit_is_asked_for_less_at_once() {
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(429, String::new(), vec![("retry-after", "1")]));
     world.clock.advance(EXPIRED);
     assert!(visitors[0].get("/").await.is_upstreams(), "served within the grace");
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(100)));
+    world.idp.behave(Endpoint::Refresh);
     world.clock.advance(Duration::from_secs(2));
     assert!(visitors[0].get("/").await.is_upstreams());
     eventually("its trouble is over", async || visitors[0].fetch("/oauth2/userinfo").await.json()["renewals"] == 1).await;
     world.idp.start_counting_at_once();
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     let asked: Vec<_> =
         visitors.into_iter().map(|visitor| tokio::spawn(async move { visitor.get("/").await.is_upstreams() })).collect();
+    eventually("it is asked for several", async || world.idp.at_once() > 1).await;
+    settled().await;
+    assert!(world.idp.most_at_once() <= 4, "half of eight at the most: {}", world.idp.most_at_once());
+    world.idp.behave(Endpoint::Refresh);
     for asked in asked {
         assert!(asked.await.unwrap());
     }
-    assert!(world.idp.most_at_once() <= 6, "half of eight, and what successes added: {}", world.idp.most_at_once());
 }

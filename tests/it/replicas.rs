@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::harness::{
     World,
-    eventually::eventually,
+    eventually::{eventually, settled},
     idp::{Endpoint, Misbehaviour},
 };
 
@@ -27,7 +27,7 @@ fn without_background_work(timings: &mut Timings) {
 async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(EXPIRED);
     let requests: Vec<_> = (0..100)
         .map(|at| {
@@ -35,6 +35,9 @@ async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_on
             tokio::spawn(async move { visitor.fetch("/").await })
         })
         .collect();
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    settled().await;
+    world.idp.behave(Endpoint::Refresh);
     for request in requests {
         let reply = request.await.unwrap();
         assert_eq!(reply.status, StatusCode::OK, "every request succeeds: {}", reply.text());
@@ -136,7 +139,11 @@ async fn a_replica_that_dies_in_the_middle_of_a_renewal_leaves_no_one_waiting_fo
 
 #[tokio::test]
 async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
-    let world = World::build().replicas(2).timed(without_background_work).start().await;
+    let patient = |timings: &mut Timings| {
+        without_background_work(timings);
+        timings.blocking_refresh_wait = Duration::from_secs(60);
+    };
+    let world = World::build().replicas(2).timed(patient).start().await;
     let visitor = world.signed_in().await;
     world.clock.advance(EXPIRED);
     // Somebody else's attempt, alive by the database's clock.

@@ -157,18 +157,20 @@ async fn of_two_logins_at_once_the_one_whose_code_came_last_is_kept_though_the_o
         let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
         let (laptop, phone) = (world.visitor(), world.visitor());
         let login = path_of(&world.idp.authorize(&laptop.get("/").await.location()).await);
-        world.idp.misbehave(Endpoint::Code, Misbehaviour::SlowToAnswer(Duration::from_secs(3)));
+        world.idp.misbehave(Endpoint::Code, Misbehaviour::HeldAnswer);
         let answered_late = tokio::spawn({
             let laptop = laptop.clone();
             async move { laptop.get(&login).await.status }
         });
         eventually("its code is presented", async || world.idp.calls(Endpoint::Code) == 1).await;
-        world.idp.behave(Endpoint::Code);
+        world.idp.behave_from_now_on(Endpoint::Code);
         phone.log_in(&world.idp, "/").await;
         if is_renewed_meanwhile {
             world.clock.advance(EXPIRED);
             assert!(is_renewed(&phone).await);
         }
+        assert!(!answered_late.is_finished());
+        world.idp.behave(Endpoint::Code);
         assert_eq!(answered_late.await.unwrap(), StatusCode::SEE_OTHER);
         for _ in 0..2 {
             world.clock.advance(EXPIRED);

@@ -344,5 +344,11 @@ async fn a_login_that_cannot_be_saved_is_told_as_that_and_completes_when_it_is_t
     assert!(failed.text().contains("cannot keep your sign-in") && failed.text().contains(">Try again<"), "{}", failed.text());
     find_store(&world);
     eventually("the store is back", async || world.visitor().get("/oauth2/readyz").await.json()["store"] == "ok").await;
-    assert_eq!(visitor.get(&callback).await.location().path(), "/page");
+    let mut landed = None;
+    eventually("it is saved within the little that a login waits here", async || {
+        landed = Some(visitor.get(&callback).await).filter(|reply| !is_store_unavailable(reply));
+        landed.is_some()
+    })
+    .await;
+    assert_eq!(landed.unwrap().location().path(), "/page");
 }

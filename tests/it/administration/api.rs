@@ -113,12 +113,13 @@ async fn what_an_administrator_begins_is_finished_and_audited_though_they_hang_u
         browser(&world, user("eve")).await;
         let program = Program::of(&administrator(&world).await).await;
         let grant = program.get("/sessions?name=eve").await["sessions"][0]["grant"].as_str().unwrap().to_owned();
-        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
         let path = format!("/grants/{grant}/renew");
         tokio::select! {
             reply = program.ask(Method::POST, &path, "") => panic!("it was answered before they hung up: {reply:?}"),
             () = eventually("it is under way", async || world.idp.calls(Endpoint::Refresh) == 1) => {}
         }
+        world.idp.behave(Endpoint::Refresh);
         eventually("it is audited", async || {
             audit(&world).await.iter().any(|event| event[0] == "renew" && event[1] == "renewed")
         })

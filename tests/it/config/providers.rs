@@ -81,7 +81,7 @@ fn what_is_wrong_with_tables_is_said_with_their_number_and_no_secret() {
         (with("oidc_introspection_cache = \"1s\"\n"), &DEFAULT, "provider[1].oidc_introspection_cache: is one for all providers"),
         (with("access_url = \"https://x\"\n"), &DEFAULT, "provider[1].access_url: is one for all providers"),
         (with("oidc_token_timeout = \"3\"\n"), &DEFAULT, "provider[1].oidc_token_timeout: must be a duration"),
-        (with("oidc_client_secret = 42\n"), &DEFAULT, "provider[1].oidc_client_secret: must be a text in quotes"),
+        (with("oidc_client_secret = 4711471147\n"), &DEFAULT, "provider[1].oidc_client_secret: must be a text in quotes"),
         (with("oidc_ignore_userinfo = \"perhaps\"\n"), &DEFAULT, "provider[1].oidc_ignore_userinfo: "),
         (with("email_domains = [\"a b\"]\n"), &DEFAULT, "provider[1].email_domains: must be domains like example.com"),
         (
@@ -116,7 +116,7 @@ fn what_is_wrong_with_tables_is_said_with_their_number_and_no_secret() {
         ("provider = \"partners\"\n".to_owned(), &DEFAULT, "provider: must be tables, each under [[provider]]"),
     ] {
         let problems = checked(&file, more).unwrap_err();
-        assert!(problems.contains(said) && !problems.contains("42"), "{file}\n{problems}");
+        assert!(problems.contains(said) && !problems.contains("4711471147"), "{file}\n{problems}");
     }
     let twice = format!(
         "{PARTNERS}email_domains = [\"a.test\"]\n{}",

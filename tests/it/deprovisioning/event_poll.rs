@@ -106,13 +106,13 @@ async fn a_transmitter_that_takes_polls_and_says_nothing_has_failed_and_is_polle
     let world = world.timed(|timings| timings.event_poll_wait = Duration::from_millis(200)).start().await;
     let visitor = world.signed_in().await;
     let failed = || world.metric(0, "evergate_event_polls_total");
-    eventually("it has failed", async || failed() >= 1.0).await;
+    eventually("it has failed again and again", async || failed() >= 3.0).await;
     assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 1, "not at each poll");
     assert!(transmitter.polled().polls.len() >= 2, "it may wait for events, but not when it is asked to answer");
     transmitter.queue("ann", disabled("ann@example.com"));
     transmitter.be_silent(false);
     eventually("the session has ended", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
-    eventually("the log says so", async || lines_with(&["security events are polled for again"]).len() == 1).await;
+    eventually("the log says so", async || !lines_with(&["security events are polled for again"]).is_empty()).await;
 }
 
 #[test]
