@@ -25,6 +25,8 @@ fn every_rule_has_a_test_whose_comment_names_it() {
     let sources = [
         "it/renewal.rs",
         "it/renewal_failures.rs",
+        "it/renewal_failures/lost_answers.rs",
+        "it/renewal_failures/outages.rs",
         "it/replicas.rs",
         "heavy/crash.rs",
         "heavy/storm.rs",

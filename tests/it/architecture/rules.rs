@@ -442,7 +442,6 @@ pub(super) const LONG_TESTS: &[&str] = &[
     "it/architecture/rules.rs",
     "it/bearer.rs",
     "it/coder_environment.rs",
-    "it/renewal_failures.rs",
     "it/silent_return.rs",
     "it/tls.rs",
 ];
