@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     ACCESS, World,
     assertion::{ASSERTION, verified},
-    idp::{forged, user},
+    idp::{Signer, user},
     visitor::Visitor,
 };
 
@@ -84,7 +84,7 @@ async fn an_app_is_sent_who_its_user_is_for_it_alone_and_for_a_minute() {
     assert_eq!((&newer["iat"], &newer["sid"], &newer["auth_time"]), (&json!(now + 31), &claims["sid"], &json!(now)));
     let other = world.signed_in().await;
     assert_ne!(verified(&token(&world, &other, "/reports").await, &keys).unwrap()["sid"], claims["sid"]);
-    assert!(verified(&forged(&reports), &keys).is_none());
+    assert!(verified(&Signer::forged(&reports), &keys).is_none());
 }
 
 #[tokio::test]

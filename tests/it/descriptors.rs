@@ -43,8 +43,13 @@ async fn few_descriptors_before(apps: &[(&str, SocketAddr)]) -> (World, Process)
         format!("[[route]]\npath = \"{path}\"\nrule = \"public\"\nupstream = \"http://{app}\"\n")
     };
     let routes: String = apps.iter().map(route).collect();
-    let world =
-        World::build().in_real_time().replicas(0).set("upstream_connect_timeout", "5s").routes(move |_| routes.clone()).start().await;
+    let world = World::build()
+        .in_real_time()
+        .replicas(0)
+        .set("upstream_connect_timeout", "5s")
+        .routes(move |_| routes.clone())
+        .start()
+        .await;
     let process = world.spawn_limited(None, Some(MAX_FILES));
     let visitor = Visitor::new(process.address);
     eventually("the process is ready", async || {

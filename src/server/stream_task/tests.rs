@@ -215,10 +215,10 @@ async fn streams_that_wait_for_their_turn_on_a_slow_connection_are_not_reset() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_window_is_shut_is_reset_though_its_client_takes_another_one_slowly() {
     // More than there is on its way to the client, so that the connection is never free.
-    const WINDOW: usize = 128 * 1024;
-    let mut client = Client::connect(slowly(serve()), WINDOW as u32).await;
+    const WINDOW: u32 = 128 * 1024;
+    let mut client = Client::connect(slowly(serve()), WINDOW).await;
     let ((_shut, app), (mut slow, slow_app)) = (client.ask().await, client.ask().await);
-    app.send(Bytes::from_static(&[7; 2 * WINDOW])).await.unwrap();
+    app.send(Bytes::from_static(&[7; 2 * WINDOW as usize])).await.unwrap();
     let endless = slow_app.clone();
     tokio::spawn(async move { while endless.send(Bytes::from_static(&[7; 16 * 1024])).await.is_ok() {} });
     tokio::spawn(async move {

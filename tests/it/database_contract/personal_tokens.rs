@@ -98,7 +98,7 @@ contract! {
             let there = session_of(lost.id);
             keep(&store, &lost, there.clone(), None).await;
             save(&store, there.hash, &token("a", 9000)).await;
-            assert!(store.end_grant(lost.id, Fence::Generation(0), reason, None).await.unwrap());
+            assert!(store.end_grant(lost.id, AttemptId::random(), Fence::Generation(0), reason, None).await.unwrap());
             let found = store.tokens_of(REGISTRATION, "s").await.unwrap();
             assert!(found.iter().any(|token| token.session.grant == lost.id && token.is_over == is_over), "{found:?}");
         }

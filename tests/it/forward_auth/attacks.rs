@@ -109,7 +109,8 @@ async fn a_client_s_own_description_beside_the_ingress_s_is_refused() {
     let reply = stranger.send(Method::GET, "/oauth2/auth/page?allowed_groups=x", &PAGE, "").await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "its query is the client's");
     // A client that writes the ingress's misspelt restriction is refused as all others are.
-    let ann = world.signed_in().await;
+    let ann = world.visitor();
+    ann.log_in(&world.idp, "/oauth2/start").await;
     for (query, status) in [("allowed_group=admins", 400), ("allow_signup=false", 200)] {
         let passed_on = [("x-original-url", format!("https://app.test/page?{query}"))];
         let passed_on = passed_on.each_ref().map(|(name, value)| (*name, value.as_str()));
