@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,6 +13,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
+
+use crate::lock::Mutex;
 
 /// The slot of a connection. It stays taken until the connection and everything in progress on it have ended.
 #[derive(Clone, Debug)]
@@ -61,7 +63,7 @@ impl ConnectionSlot {
         }
         let free = self.0.others.as_ref().and_then(|others| Arc::clone(others).try_acquire_owned().ok());
         let Some(free) = free else { return true };
-        *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = free;
+        *self.0.permit.lock() = free;
         self.0.is_of_reserve.store(false, Ordering::Relaxed);
         false
     }

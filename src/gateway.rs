@@ -11,6 +11,7 @@ mod judging;
 mod kept_posts;
 mod recorder;
 mod refusing;
+mod route_request;
 mod settings;
 mod spans;
 mod trace;
@@ -47,8 +48,8 @@ use crate::{
 use answered::{Answered, for_method};
 use cors::Readers;
 use destination::Destination;
-use judging::RouteRequest;
 use recorder::Recorder;
+use route_request::RouteRequest;
 use trace::{RouteTaken, Trace};
 
 pub use access_line::Body;
@@ -104,6 +105,16 @@ enum NotServed {
     ByGateway(Refusal),
     /// By one of our own pages.
     ByEndpoint(Refused),
+}
+
+impl NotServed {
+    /// What is answered where a destination is reached at another listener.
+    fn at(destination: &Destination<'_>) -> Self {
+        match destination {
+            Destination::Endpoint(_) => Self::ByEndpoint(Refusal::NoSuchPage.into()),
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => Refusal::NoSuchPage.into(),
+        }
+    }
 }
 
 impl<R: Into<Refusal>> From<R> for NotServed {
@@ -226,7 +237,7 @@ impl Gateway {
     ) -> Result<Answered, NotServed> {
         let destination = destination::find(&self.parts.settings, exchange, &head)?;
         if self.is_at_another_listener(caller, &destination) {
-            return Err(destination.not_here());
+            return Err(NotServed::at(&destination));
         }
         if caller.peer.slot.is_of_reserve() && caller.entrance != Entrance::Administration && !destination.has_reserve() {
             return Err(Refusal::Full.into());

@@ -2,10 +2,7 @@
 
 use http::request;
 
-use super::{
-    NotServed,
-    settings::{ForwardAuth, Settings},
-};
+use super::settings::{ForwardAuth, Settings};
 use crate::{
     endpoints::{self, forward_auth::Form},
     exchange::{Exchange, Malformed},
@@ -32,14 +29,6 @@ impl Destination<'_> {
         match self {
             Destination::Endpoint(path) => endpoints::is_probe(path) || endpoints::is_administration(path),
             Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => false,
-        }
-    }
-
-    /// What is answered where the destination is reached at another listener.
-    pub(super) fn not_here(&self) -> NotServed {
-        match self {
-            Destination::Endpoint(_) => NotServed::ByEndpoint(Refusal::NoSuchPage.into()),
-            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => Refusal::NoSuchPage.into(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     cors::{self, Readers},
     destination::{self, Destination},
     for_method,
-    judging::RouteRequest,
+    route_request::RouteRequest,
     trace::{RouteTaken, Trace},
     webdav,
 };

@@ -1,27 +1,13 @@
 //! Judges a request by its route: whose it is, and whether it may pass.
 
-use http::HeaderMap;
 use tracing::Instrument;
 
-use super::{Gateway, Judged};
+use super::{Gateway, Judged, route_request::RouteRequest};
 use crate::{
     admission::{Admission, Inquiry, NotAdmitted},
-    exchange::Exchange,
     refusal::Refusal,
-    routing::Route,
     telemetry::traces::SPANS,
-    visitor::ConnectionMemo,
 };
-
-/// A request of a route, as far as it is judged by it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RouteRequest<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) memo: &'a ConnectionMemo,
-    pub(super) route: &'a Route,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) has_no_body: bool,
-}
 
 impl Gateway {
     /// Judges a request by its route. Whoever must sign in is told where.

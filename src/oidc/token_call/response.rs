@@ -202,7 +202,7 @@ pub(in crate::oidc) fn refusal<'a>(response: &HttpResponse, secrets: impl Iterat
 /// connection that broke after the request was sent, for which other proxies have 502.
 fn is_envoys_own(headers: &HeaderMap) -> bool {
     let is_envoy = headers.get(header::SERVER).is_some_and(|server| ["envoy", "istio-envoy"].iter().any(|name| server == name));
-    is_envoy && !headers.contains_key("x-envoy-upstream-service-time")
+    is_envoy && headers.get("x-envoy-upstream-service-time").is_none()
 }
 
 /// The lifetime of an access token. One without, or with an absurd one, gets [`DEFAULT_LIFETIME`], so that it is neither renewed at

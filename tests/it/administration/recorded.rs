@@ -99,7 +99,7 @@ async fn a_renewal_that_takes_long_is_saved_also_if_the_next_grant_cannot_be_rea
     assert!(printed.contains("grant "), "it waits for it no longer: {printed}");
     world.idp.behave(Endpoint::Refresh);
     let (status, said) = renewing.end().await;
-    assert!(status.code() == Some(69) && said.contains("the grant could not be read"), "{status} {said}");
+    assert!(status.code() == Some(69) && said.contains("it has ended"), "{status} {said}");
     assert_eq!(postgres::read::<i64>(&url, "SELECT COUNT(*) FROM grants WHERE generation = 1").await, 1);
     assert_eq!(postgres::read::<i64>(&url, "SELECT COUNT(*) FROM events WHERE kind = 'renewal' AND outcome = 'ok'").await, 1);
 }

@@ -430,6 +430,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "forward/http1/response_head",
     "oidc/client_auth",
     "oidc/introspection",
+    "oidc/token_call/response",
     "oidc/token_issuer",
     "oidc/discovery",
     "oidc/error",
@@ -444,4 +445,5 @@ pub(super) const LONG_TESTS: &[&str] = &[
     "it/coder_environment.rs",
     "it/silent_return.rs",
     "it/tls.rs",
+    "it/unknown_fate.rs",
 ];
