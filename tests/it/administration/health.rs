@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{PAGE, Program, administered, administrator, both, browser};
 use crate::harness::{

@@ -130,6 +130,7 @@ async fn renewals(store: &Store) {
     store.expire_lease(id, attempt, None, Duration::ZERO).await.unwrap();
     let attempt = begin(1, Some(ExpiredAttempt { attempt, within: None }), Duration::ZERO).await;
     assert!(store.abandon_attempt(id, attempt).await.unwrap());
+    assert!(!store.abandon_attempt(id, attempt).await.unwrap(), "it is looked for whose end that was");
     let identity = Identity { subject: "user-8".into(), ..Identity::default() };
     store.save_identity(id, 1, &identity).await.unwrap();
     store.mark_unverified(id, 1, Unverified { since: AT, retry_at: AT }).await.unwrap();
@@ -143,7 +144,10 @@ async fn ends(store: &Store) {
         let attempt = AttemptId::random();
         let fence = if by_attempt { Fence::Attempt(attempt) } else { Fence::Generation(0) };
         store.begin_renewal(id, NewIntent::first(attempt, 0, LEASE)).await.unwrap().unwrap();
-        assert!(store.end_grant(id, AttemptId::random(), fence, EndReason::Dead, None).await.unwrap());
+        let by = AttemptId::random();
+        for _ in 0..2 {
+            assert!(store.end_grant(id, by, fence, EndReason::Dead, None).await.unwrap(), "its own end, the second time");
+        }
         store.end_session(session).await.unwrap().unwrap();
     }
     let (id, session) = login(store, "user-6", true, Sharing::Own, None).await;
