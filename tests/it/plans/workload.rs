@@ -130,7 +130,7 @@ async fn renewals(store: &Store) {
     store.expire_lease(id, attempt, None, Duration::ZERO).await.unwrap();
     let attempt = begin(1, Some(ExpiredAttempt { attempt, within: None }), Duration::ZERO).await;
     assert!(store.abandon_attempt(id, attempt).await.unwrap());
-    assert!(!store.abandon_attempt(id, attempt).await.unwrap(), "it is looked for whose end that was");
+    assert!(store.abandon_attempt(id, attempt).await.unwrap(), "its own end, the second time");
     let identity = Identity { subject: "user-8".into(), ..Identity::default() };
     store.save_identity(id, 1, &identity).await.unwrap();
     store.mark_unverified(id, 1, Unverified { since: AT, retry_at: AT }).await.unwrap();
