@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// Why a login failed.
+#[expect(clippy::large_enum_variant, reason = "one is made in a run")]
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoginFailure {
     /// The browser could not be asked: there is no use in going on.

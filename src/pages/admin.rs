@@ -178,7 +178,7 @@ impl AdminPage<'_> {
     fn part_of(&self, long: &LongList, room: Room) -> String {
         let shown = if room.is_scarce { long.few.min(long.rows.len()) } else { long.rows.len() };
         let rows = list(long.rows.iter().take(shown).map(|(row, _)| row), room.most);
-        let next = long.rows.iter().take(shown).last().filter(|_| long.goes_on || shown < long.rows.len());
+        let next = long.rows.iter().take(shown).next_back().filter(|_| long.goes_on || shown < long.rows.len());
         let label = || escape(&AdminText::Next.said(self.look.language));
         let next = next.map(|(_, href)| format!("\n<p><a href=\"{}\">{}</a></p>", escape(href), label()));
         rows + &next.unwrap_or_default()

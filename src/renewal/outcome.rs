@@ -98,8 +98,9 @@ impl Engine {
         let mut is_marked = local_verdict.holds_back_the_identity();
         let before = self.provider.identity_before_refresh(grant);
         let mark = (!is_marked).then_some(unverified);
-        let verified = self.verify_saved(presentation, self.provider.verify_refresh(&response, &before, local_verdict), mark);
-        let verdict = match verified.await? {
+        // Boxed: all of an attempt would carry it.
+        let verification = Box::pin(self.provider.verify_refresh(&response, &before, local_verdict));
+        let verdict = match Box::pin(self.verify_saved(presentation, verification, mark)).await? {
             Verified::Soon(verdict) => verdict,
             Verified::Marked(verdict) => {
                 is_marked = true;

@@ -146,7 +146,7 @@ impl SignIn {
     /// refresh tokens, and what it brings is to be saved or revoked.
     async fn redeem_to_its_end(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {
         let (this, (browser, _leaves)) = (self.clone(), browser.detached());
-        to_its_end(&self.parts.tasks, async move { this.redeem_and_finish(browser.browser(), returned).await }).await
+        to_its_end(&self.parts.tasks, async move { Box::pin(this.redeem_and_finish(browser.browser(), returned)).await }).await
     }
 
     async fn redeem_and_finish(&self, browser: LoginBrowser<'_>, returned: Returned) -> Result<Redirect, CallbackError> {

@@ -79,7 +79,7 @@ async fn examine(person: &mut Person<'_>, extent: Extent) -> Report {
     let flags = settings(person.idp, ACCESS).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let raw = Environment { flags, ..Environment::default() }.read(&mut Problems::default());
     let checked = check(&raw, Problems::default()).unwrap();
-    let report = app::doctors(&checked, None, None).unwrap().remove(0).examine(person, extent).await.unwrap();
+    let report = Box::pin(app::doctors(&checked, None, None).unwrap().remove(0).examine(person, extent)).await.unwrap();
     let shown = [report.text(), report.json().to_string(), report.html()].concat();
     for secret in person.idp.secrets() {
         assert!(!shown.contains(&secret), "{secret} is shown in {shown}");

@@ -123,5 +123,5 @@ async fn a_session_that_ends_in_a_drain_ends_its_websockets_as_ever() {
 async fn a_drain_lasts_no_longer_than_what_it_waits_for() {
     let mut world = World::build().set("shutdown_timeout", "10m").start().await;
     assert!(world.signed_in().await.get("/").await.is_upstreams());
-    assert!(in_time("there is nothing to wait for", world.replicas.remove(0).stop()).await);
+    assert!(in_time("there is nothing to wait for", Box::pin(world.replicas.remove(0).stop())).await);
 }
