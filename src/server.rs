@@ -152,8 +152,9 @@ where
                 continue;
             }
         };
-        // Only then is it known that somebody needs a slot, for which another connection may have to end.
-        let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
+        // Only then is it known that somebody needs a slot, for which another connection may have to end. Whoever was accepted is served also
+        // if Evergate has begun to stop meanwhile: a connection that is closed with its request unread is reset.
+        let slot = slots.take().await;
         let peer = Peer { address: address.ip(), is_secure: listener.tls.is_some(), slot, interims: InterimResponses::default() };
         let (protocols, tls, stop) = (Arc::clone(&protocols), listener.tls.clone(), stop.clone());
         let make_service = make_service.clone();
