@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
 
 use super::{Sources, Visitors};
 use crate::{
     reading::Reading,
-    store::{Change, StoreError},
+    store::{Change, Hearing, StoreError},
 };
 
 /// How long a replica that hears of no changes goes without asking.
@@ -20,16 +23,21 @@ impl Visitors {
     pub async fn follow_ended_users(&self) {
         loop {
             // Subscribed before they are read, so that none is missed in between.
-            let changes = self.sources.store.changes();
-            if let Err(error) = self.follow(changes).await {
+            let (changes, hearing) = (self.sources.store.changes(), self.sources.store.watch_hearing());
+            if let Err(error) = self.follow(changes, hearing).await {
                 tracing::debug!(%error, "users who were ended could not be read");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    /// Reads all of them, and then those that are announced, until all have to be read again.
-    async fn follow(&self, mut changes: tokio::sync::broadcast::Receiver<Change>) -> Result<(), StoreError> {
+    /// Reads all of them, and then those that are announced, until all have to be read again: also whenever announcements come in another
+    /// way than when all were read, because one may have been missed in between.
+    async fn follow(
+        &self,
+        mut changes: broadcast::Receiver<Change>,
+        mut hearing: watch::Receiver<Hearing>,
+    ) -> Result<(), StoreError> {
         let Sources { store, cache, .. } = &self.sources;
         match store.ended_users().await? {
             Reading::Current(all) => cache.ended_users().replace(all),
@@ -50,6 +58,7 @@ impl Visitors {
                     // The process ends.
                     Err(RecvError::Closed) => return std::future::pending().await,
                 },
+                _another = hearing.changed() => return Ok(()),
                 _ = looks.tick() => if !cache.is_listener_connected() {
                     return Ok(());
                 },

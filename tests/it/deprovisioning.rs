@@ -9,6 +9,7 @@ mod renamed;
 mod scim;
 mod security_events;
 mod unfinished;
+mod unheard;
 mod unknown_keys;
 
 use std::{sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use crate::harness::{
 
 const PATH: &str = "/oauth2/global_token_revocation";
 const TYPE: &str = "global-token-revocation+jwt";
-const SECRET: &str = "a-secret-of-a-security-tool-0123456789";
+pub(super) const SECRET: &str = "a-secret-of-a-security-tool-0123456789";
 
 /// The assertion that the provider signs, but for these claims and header members.
 fn assertion(idp: &Idp, claims: Value, header: Value) -> String {
@@ -22,7 +22,7 @@ async fn revoke(world: &World, bearer: &str, body: &str) -> Reply {
     world.visitor().send(Method::POST, PATH, &lines, body).await
 }
 
-async fn revoke_for(world: &World, bearer: &str, identifier: Value) -> Reply {
+pub(super) async fn revoke_for(world: &World, bearer: &str, identifier: Value) -> Reply {
     revoke(world, bearer, &json!({"sub_id": identifier}).to_string()).await
 }
 
