@@ -143,8 +143,9 @@ async fn tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() 
     eventually("the renewal is kept", async || visitor.get("/").await.is_upstreams()).await;
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "the refresh token is presented once");
     world.clock.advance(EXPIRED);
-    eventually("the next one too", async || visitor.get("/").await.is_upstreams()).await;
-    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+    // Until the first one is saved, nothing else is presented.
+    eventually("the next one too", async || visitor.get("/").await.is_upstreams() && world.idp.calls(Endpoint::Refresh) == 2)
+        .await;
 }
 
 /// RF-27: very many access tokens expire at the same time.
