@@ -44,20 +44,38 @@ impl LostLines {
     /// Counts them in the metrics, which tell of them while the log cannot, and says in the log how many there were as soon as no more
     /// are lost. Never returns.
     pub async fn count(self, metrics: Metrics) {
-        let (mut counted, mut untold) = (0, 0_u64);
-        let mut ticks = tokio::time::interval(COUNT_INTERVAL);
+        let (mut tally, mut ticks) = (Tally::default(), tokio::time::interval(COUNT_INTERVAL));
         loop {
             ticks.tick().await;
-            let total = self.total();
-            let new = total - counted;
-            counted = total;
+            let (new, to_tell) = tally.observe(self.total());
             metrics.log_lines_lost(new);
-            untold += new;
-            if new == 0 && untold > 0 {
-                tracing::error!(lines = untold, "log lines were lost: the log could not be written, or was not read fast enough");
-                untold = 0;
+            if let Some(lines) = to_tell {
+                tracing::error!(lines, "log lines were lost: the log could not be written, or was not read fast enough");
             }
         }
+    }
+}
+
+/// What has been counted and told.
+#[derive(Debug, Default)]
+struct Tally {
+    counted: u64,
+    untold: u64,
+    /// Of how many the last line told, which may be lost itself.
+    told: u64,
+}
+
+impl Tally {
+    /// Takes the number that are lost by now. Returns how many are new, and of how many the log is to tell.
+    fn observe(&mut self, total: u64) -> (u64, Option<u64>) {
+        let (new, told) = (total - self.counted, std::mem::take(&mut self.told));
+        (self.counted, self.untold) = (total, self.untold + new);
+        if new > 0 {
+            return (new, None);
+        }
+        self.untold -= told;
+        self.told = self.untold;
+        (0, (self.untold > 0).then_some(self.untold))
     }
 }
 
@@ -109,6 +127,13 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn lost_lines_are_told_of_once_and_again_if_the_line_that_told_of_them_was_lost() {
+        let mut tally = Tally::default();
+        let told = [3, 3, 4, 5, 5, 5, 5].map(|total| tally.observe(total));
+        assert_eq!(told, [(3, None), (0, Some(3)), (1, None), (1, None), (0, Some(5)), (0, None), (0, None)]);
     }
 
     #[test]
