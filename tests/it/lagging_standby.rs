@@ -141,9 +141,17 @@ async fn what_a_replica_knows_comes_before_what_a_standby_has_that_lags() {
     replicated.fall_behind().await;
     let there = replicated.elsewhere(&visitor);
     let renewals = async |visitor: &Visitor| visitor.fetch("/oauth2/userinfo").await.json()["renewals"].clone();
+    let loads = || world.metric(1, "evergate_session_cache_loads_total");
+    let before = loads();
     world.clock.advance(EXPIRED);
     assert!(visitor.get("/").await.is_upstreams());
-    eventually("both know of the refresh", async || renewals(&visitor).await == 1 && renewals(&there).await == 1).await;
+    assert_eq!(renewals(&visitor).await, 1);
+    eventually("the other hears of it, and reads it again by itself", async || loads() > before).await;
+    eventually("it is in memory", async || {
+        let before = loads();
+        renewals(&there).await == 1 && loads() == before
+    })
+    .await;
     replicated.lose_primary().await;
     for _ in 0..3 {
         assert_eq!((renewals(&visitor).await, renewals(&there).await), (1.into(), 1.into()));

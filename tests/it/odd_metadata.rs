@@ -246,26 +246,25 @@ async fn an_endpoint_that_has_moved_by_a_redirect_is_looked_for() {
 async fn why_metadata_are_read_again_is_told_once_while_it_stays_so() {
     let world = World::start().await;
     let told = |level: &str, reason: &str| lines_with(&[world.idp.issuer(), level, "are read again", reason]).len();
-    let doubted = async |doubt: &dyn Fn()| {
-        let before = world.idp.calls(Endpoint::Discovery);
-        doubt();
-        // The minute counts from the end of the last reading, which nobody sees from outside.
-        eventually("they are read again", async || {
+    let answer = |status| world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(status, String::new(), vec![]));
+    // The minute counts from the end of the last reading, which nobody sees from outside, and an earlier doubt comes first.
+    let told_of = async |what: &str, is_told: &dyn Fn() -> bool| {
+        eventually(what, async || {
             world.clock.advance(Duration::from_secs(61));
             assert_ne!(world.visitor().browse(&world.idp, "/").await.status, StatusCode::OK);
-            world.idp.calls(Endpoint::Discovery) > before
+            is_told()
         })
         .await;
     };
-    let refuses = || world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(403, String::new(), vec![]));
-    let disagrees = "what the provider sends or refuses does not agree with its metadata";
-    for round in 0..2 {
-        doubted(&refuses).await;
-        assert_eq!(told("\"INFO\"", disagrees), 1, "each minute for nothing");
-        assert!(told("\"DEBUG\"", disagrees) >= round);
-    }
-    doubted(&|| world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(404, String::new(), vec![]))).await;
-    assert_eq!(told("\"INFO\"", "an endpoint is not at its address"), 1);
+    let (disagrees, missing) =
+        ("what the provider sends or refuses does not agree with its metadata", "an endpoint is not at its address");
+    answer(403);
+    told_of("an administrator is told", &|| told("\"INFO\"", disagrees) == 1).await;
+    told_of("they are read again, and it is no news", &|| told("\"DEBUG\"", disagrees) > 0).await;
+    answer(404);
+    told_of("another reason is told", &|| told("\"INFO\"", missing) == 1).await;
+    told_of("they are read again, and it is no news either", &|| told("\"DEBUG\"", missing) > 0).await;
+    assert_eq!((told("\"INFO\"", disagrees), told("\"INFO\"", missing)), (1, 1), "each minute for nothing");
 }
 
 /// Whoever has it refused by the provider as it is may be asked for another one by newer metadata.
