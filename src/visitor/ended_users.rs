@@ -2,33 +2,87 @@
 
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use super::{Sources, Visitors};
-use crate::store::{Change, StoreError};
+use crate::{
+    session::{OwnerStanding, TokenOwner},
+    store::{Change, Condition, Hearing, StoreError},
+    telemetry::logs::causes,
+};
 
 /// How long a replica that hears of no changes goes without asking.
 const UNHEARD: Duration = Duration::from_millis(500);
 /// The pause after the store has failed.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How many reads fail before that is told: an outage of the store has a line of its own.
+const FAILURES_TOLD: u32 = 10;
+/// How long a request waits until it is known who was ended: longer than a replica that is well goes without saying so.
+const KNOWN_WAIT: Duration = Duration::from_secs(3);
 
 impl Visitors {
+    /// Whether the user of a bearer token was ended since it was issued. Waits a moment while that is not known.
+    pub async fn standing(&self, owner: &TokenOwner) -> OwnerStanding {
+        let Sources { cache, clock, .. } = &self.sources;
+        let ended_users = cache.ended_users();
+        let standing = ended_users.standing(owner, clock.now());
+        if standing != OwnerStanding::Unknown {
+            return standing;
+        }
+        let _is_known = tokio::time::timeout(KNOWN_WAIT, ended_users.until_known(|| clock.now())).await;
+        ended_users.standing(owner, clock.now())
+    }
+
+    /// Whether this replica knows who was ended.
+    pub fn knows_ended_users(&self) -> bool {
+        self.sources.cache.ended_users().is_known(self.sources.clock.now())
+    }
+
     /// Follows, for as long as it runs, who was ended, so that bearer tokens of theirs are refused and what is open with them is cut.
     pub async fn follow_ended_users(&self) {
+        let (mut failures, mut is_told) = (0_u32, false);
         loop {
             // Subscribed before they are read, so that none is missed in between.
-            let changes = self.sources.store.changes();
-            if let Err(error) = self.follow(changes).await {
+            let (changes, hearing) = (self.sources.store.changes(), self.sources.store.watch_hearing());
+            if let Err(error) = self.read_ended_users().await {
+                failures = failures.saturating_add(1);
+                if !is_told && failures >= FAILURES_TOLD && self.sources.store.condition() != Condition::Unavailable {
+                    is_told = true;
+                    tracing::warn!(
+                        error = causes(&error),
+                        "users who were ended cannot be read: bearer tokens of the providers are refused for now (503)"
+                    );
+                }
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            failures = 0;
+            if std::mem::take(&mut is_told) {
+                tracing::info!("users who were ended can be read again");
+            }
+            if let Err(error) = self.follow(changes, hearing).await {
                 tracing::debug!(%error, "users who were ended could not be read");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    /// Reads all of them, and then those that are announced, until all have to be read again.
-    async fn follow(&self, mut changes: tokio::sync::broadcast::Receiver<Change>) -> Result<(), StoreError> {
-        let Sources { store, cache, .. } = &self.sources;
+    async fn read_ended_users(&self) -> Result<(), StoreError> {
+        let Sources { store, cache, clock, .. } = &self.sources;
+        let begun_at = clock.now();
         cache.ended_users().replace(store.ended_users().await?);
+        cache.ended_users().confirm(begun_at);
+        Ok(())
+    }
+
+    /// Reads those that are announced, until all have to be read again: also whenever announcements come in another way than when all
+    /// were read, because one may have been missed in between.
+    async fn follow(
+        &self,
+        mut changes: broadcast::Receiver<Change>,
+        mut hearing: watch::Receiver<Hearing>,
+    ) -> Result<(), StoreError> {
+        let Sources { store, cache, clock, .. } = &self.sources;
         // Not a timeout of the next change: this replica's own come all the time where many log in.
         let mut looks = tokio::time::interval(UNHEARD);
         looks.reset();
@@ -37,13 +91,17 @@ impl Visitors {
                 change = changes.recv() => match change {
                     Ok(Change::User(name)) => cache.ended_users().set(name, store.changed_user(name).await?),
                     Ok(Change::Session(_) | Change::Grant(_)) => {}
-                    Ok(Change::Everything) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Ok(Change::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
                     // The process ends.
-                    Err(RecvError::Closed) => return std::future::pending().await,
+                    Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
                 },
-                _ = looks.tick() => if !cache.is_listener_connected() {
-                    return Ok(());
-                },
+                _another = hearing.changed() => return Ok(()),
+                _ = looks.tick() => {
+                    if !cache.is_listener_connected() {
+                        return Ok(());
+                    }
+                    cache.ended_users().confirm(clock.now());
+                }
             }
         }
     }

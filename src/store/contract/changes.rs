@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Store;
@@ -73,7 +74,8 @@ impl Store {
         let told = Mutex::new(None);
         self.metrics.store_voice(Hearing::Nothing.name());
         let heard = |hearing| {
-            self.hearing.send_replace(hearing);
+            // Only a change is told: SQLite says at each look that it hears.
+            self.hearing.send_if_modified(|last| std::mem::replace(last, hearing) != hearing);
             self.metrics.store_voice(hearing.name());
             heard(hearing);
             if hearing != Hearing::Nothing {
@@ -87,6 +89,12 @@ impl Store {
             self.hear(change);
         };
         self.backend.listen(announce, heard).await;
+    }
+
+    /// Tells whenever this replica hears of changes in another way than at the call, also if it has come back to that one. What others have
+    /// changed in between may be unheard.
+    pub fn watch_hearing(&self) -> watch::Receiver<Hearing> {
+        self.hearing.subscribe()
     }
 
     /// How this replica hears of changes that others make.
