@@ -51,6 +51,7 @@ operations! {
     // Login attempts and logouts at the provider.
     ConsumeOnce "consume_once" Once,
     IsConsumed "is_consumed" Read,
+    ForgetConsumed "forget_consumed" Repeatable,
     SaveReturnTo "save_return_to" Repeatable,
     ReturnTo "return_to" Read,
     RememberLogout "remember_logout" Repeatable,
@@ -69,6 +70,7 @@ operations! {
     RecordClients "record_clients" Repeatable,
     SaveScimUser "save_scim_user" Repeatable,
     DeleteScimUser "delete_scim_user" Repeatable,
+    LockOutScimUser "lock_out_scim_user" Repeatable,
     // Grants and their renewal.
     Grant "grant" Read,
     IdToken "id_token" Read,
