@@ -5,10 +5,14 @@ mod former_client;
 mod front_channel_logout;
 mod global_token_revocation;
 mod names;
+mod odd_scim;
 mod renamed;
 mod scim;
 mod security_events;
+mod session_events;
+mod token_names;
 mod unfinished;
+mod unheard;
 
 use std::{sync::Arc, time::Duration};
 

@@ -9,7 +9,7 @@ use crate::harness::{
 
 const PATH: &str = "/oauth2/global_token_revocation";
 const TYPE: &str = "global-token-revocation+jwt";
-const SECRET: &str = "a-secret-of-a-security-tool-0123456789";
+pub(super) const SECRET: &str = "a-secret-of-a-security-tool-0123456789";
 
 /// The assertion that the provider signs, but for these claims and header members.
 fn assertion(idp: &Idp, claims: Value, header: Value) -> String {
@@ -22,11 +22,11 @@ async fn revoke(world: &World, bearer: &str, body: &str) -> Reply {
     world.visitor().send(Method::POST, PATH, &lines, body).await
 }
 
-async fn revoke_for(world: &World, bearer: &str, identifier: Value) -> Reply {
+pub(super) async fn revoke_for(world: &World, bearer: &str, identifier: Value) -> Reply {
     revoke(world, bearer, &json!({"sub_id": identifier}).to_string()).await
 }
 
-fn by_issuer(world: &World, subject: &str) -> Value {
+pub(super) fn by_issuer(world: &World, subject: &str) -> Value {
     json!({"format": "iss_sub", "iss": world.idp.issuer(), "sub": subject})
 }
 
@@ -128,6 +128,7 @@ async fn a_request_that_names_nobody_revokes_nothing() {
         (json!({"sub_id": {"format": "phone_number", "phone_number": "+1"}}).to_string(), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({"sub_id": {"format": "email", "email": "*"}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"sub_id": {"format": "opaque", "id": ""}}).to_string(), StatusCode::BAD_REQUEST),
+        (json!({"sub_id": {"format": "opaque", "id": "a\0b"}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"sub_id": {}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"subject": {"format": "opaque", "id": "sub-ann"}}).to_string(), StatusCode::BAD_REQUEST),
         (

@@ -59,7 +59,7 @@ async fn logins_and_sessions(store: &Store) {
         let filter = SessionFilter { registration: REGISTRATION, subject, provider_session };
         assert!(!store.find_sessions(filter).await.unwrap().is_empty(), "{filter:?}");
         store.remember_logout(filter, AT).await.unwrap();
-        store.was_logged_out_since(filter, AT).await.unwrap();
+        store.was_logged_out_since(filter, &[], AT).await.unwrap();
     }
     let (page, next) = store.list_sessions(ListPosition::START).await.unwrap();
     assert_eq!(page.len(), 100);
