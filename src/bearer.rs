@@ -227,22 +227,22 @@ impl BearerTokens {
 
     /// The token that was found good, which is the one `before` if nothing has changed, with all that was rendered of it.
     fn verified(&self, token: &str, by: &IssuedBy, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
+        let owner = TokenOwner { names: by.names_of(&found), issued_at: found.issued_at };
         let usage = TokenUse { audiences: found.audiences, client: found.client, scopes: found.scopes };
         if let Some(Verdict::Good(before)) = before.map(|before| &before.verdict)
             && (&before.identity, &before.usage, before.expires_at) == (&found.identity, &usage, found.expires_at)
         {
             return Arc::clone(before);
         }
-        let now = self.clock.now();
         Arc::new(VerifiedToken {
             issuer: by.issuer().to_owned(),
             provider: by.provider().map(Arc::clone),
-            owner: TokenOwner { names: by.names_of(&found.identity), issued_at: found.issued_at.unwrap_or(now) },
+            owner,
             identity: found.identity,
             usage,
             expires_at: found.expires_at,
             is_self_contained: found.is_self_contained,
-            verified_at: now,
+            verified_at: self.clock.now(),
             hash: sha256(token.as_bytes()),
             token: Secret::new(token),
             headers: Default::default(),

@@ -18,6 +18,11 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(later)))
     }
 
+    /// The moment before: an end that holds until then spares what begins now.
+    pub fn just_before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     /// Subtracts `earlier`, saturating.
     pub fn minus(self, earlier: Duration) -> Self {
         Self(self.0.saturating_sub(millis(earlier)))

@@ -5,6 +5,7 @@
 
 mod event_poll;
 mod global_token_revocation;
+mod percent;
 mod scim;
 mod security_event;
 mod security_events;

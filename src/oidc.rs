@@ -62,7 +62,7 @@ pub use claims::{ClaimMapping, Claims, ClaimsError, is_name};
 pub use client_auth_method::ClientAuthMethod;
 pub use client_key::{ClientKeyError, ClientKeyFiles};
 pub use error::ProviderError;
-pub use event_poll::{PollError, PollReport, Polled};
+pub use event_poll::{PollError, PollReport, PollRequest, Polled};
 pub use event_signature::EventError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
 pub use group_names::GroupNames;

@@ -19,7 +19,7 @@ use crate::{clock::Timestamp, grant::GrantId};
 
 pub use browser_mark::{BrowserMark, UserHash};
 pub use end_source::EndSource;
-pub use ended_users::TokenOwner;
+pub use ended_users::{OwnerStanding, TokenOwner};
 pub use form_seal::{FormSeals, LIFE as FORM_LIFE, SealedForm};
 pub use opener::Opener;
 pub use personal_token::{PersonalToken, TokenScope};

@@ -14,7 +14,6 @@ mod user_ends;
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -55,12 +54,37 @@ pub struct SignOut {
     pub metrics: Metrics,
     /// Tracks logout tasks, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
-    /// Notified when a refresh token is queued for revocation.
-    pub revocations: Arc<Notify>,
     /// Cached sessions, and those whose end is not in the store yet.
     pub cache: Arc<SessionCache>,
     /// Ends of users that are not in the store yet.
     pub pending_ends: Arc<PendingEnds>,
+}
+
+/// What a user ends who signs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserLogout {
+    /// The session of this browser.
+    Here,
+    /// All their sessions and personal access tokens.
+    Everywhere,
+}
+
+impl UserLogout {
+    /// Who ends the session, for the history.
+    fn initiator(self) -> LogoutInitiator {
+        match self {
+            Self::Here => LogoutInitiator::User,
+            Self::Everywhere => LogoutInitiator::UserEverywhere,
+        }
+    }
+
+    /// What ends on this replica while the store cannot record it.
+    fn extent(self) -> Extent {
+        match self {
+            Self::Here => Extent::Session,
+            Self::Everywhere => Extent::AllOfUser,
+        }
+    }
 }
 
 /// Who ends a session. Recorded in the history.
@@ -122,7 +146,7 @@ impl LogoutInitiator {
 }
 
 impl SignOut {
-    /// Ends the session of a browser at `site`, for [`LogoutInitiator::UserEverywhere`] all sessions of its user, revokes in the
+    /// Ends the session of a browser at `site`, for [`UserLogout::Everywhere`] all sessions of its user, revokes in the
     /// background the refresh tokens that no other session uses, and returns the URL of the provider's logout. If the store
     /// cannot record the end of a user's session, the session ends on this replica and the end is recorded later. A client that
     /// disconnects does not cancel the logout.
@@ -132,14 +156,14 @@ impl SignOut {
     pub async fn end(
         &self,
         hash: SessionHash,
-        by: LogoutInitiator,
+        what: UserLogout,
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
         let back = self.signed_out_uris.of(site);
         let state = self.state(site, return_to);
         let this = self.clone();
-        self.to_its_end(async move { this.end_here(hash, by, &back, state.as_deref()).await }).await
+        self.to_its_end(async move { this.end_here(hash, what, &back, state.as_deref()).await }).await
     }
 
     /// Does to its end what a client that disconnects must not cancel, and what a shutdown waits for: what is half done leaves sessions
@@ -165,7 +189,7 @@ impl SignOut {
     async fn end_here(
         &self,
         hash: SessionHash,
-        by: LogoutInitiator,
+        what: UserLogout,
         back: &str,
         state: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
@@ -175,19 +199,11 @@ impl SignOut {
         if let Some(provider) = &provider {
             provider.refresh_keys_before_logout().await;
         }
-        let id_token = match self.end_recorded(hash, by).await {
+        let id_token = match self.end_recorded(hash, what.initiator()).await {
             Ok(Some(ended)) => ended.id_token,
             Ok(None) => return Ok(None),
             Err(error) => {
-                let extent = match by {
-                    LogoutInitiator::User => Extent::Session,
-                    LogoutInitiator::UserEverywhere => Extent::AllOfUser,
-                    LogoutInitiator::UserElsewhere
-                    | LogoutInitiator::TokenOwner
-                    | LogoutInitiator::Administrator
-                    | LogoutInitiator::Other(_) => return Err(error),
-                };
-                self.end_locally(hash, extent, error).await?;
+                self.end_locally(hash, what.extent(), error).await?;
                 None
             }
         };
@@ -263,9 +279,17 @@ impl SignOut {
 
     async fn find_sessions_of_user(&self, grant: &Grant) -> Result<Reading<Vec<SessionHash>>, StoreError> {
         self.learn_clients().await?;
+        self.sessions_of_subject(&grant.identity.subject, &self.registrations_of(grant)).await
+    }
+
+    async fn sessions_of_subject(
+        &self,
+        subject: &str,
+        registrations: &Registrations,
+    ) -> Result<Reading<Vec<SessionHash>>, StoreError> {
         let mut found = Reading::Current(Vec::new());
-        for registration in self.registrations_of(grant).iter() {
-            let filter = SessionFilter { registration, subject: Some(&grant.identity.subject), provider_session: None };
+        for registration in registrations.iter() {
+            let filter = SessionFilter { registration, subject: Some(subject), provider_session: None };
             found = found.and(self.store.find_sessions(filter).await?, |all, more| all.extend(more));
         }
         Ok(found)
@@ -289,14 +313,15 @@ impl SignOut {
     /// # Errors
     /// They may be accepted still.
     pub async fn refuse_bearer_tokens_of(&self, issuer: &str, subject: &str) -> Result<(), StoreError> {
-        let key = UserKey::Subject(subject.to_owned());
         self.learn_clients().await?;
-        let providers = self.providers.iter().filter(|provider| provider.issuer() == issuer);
-        let clients: Vec<_> = providers.map(|provider| provider.registrations()).collect();
-        let names: Vec<_> = clients.iter().flat_map(Registrations::iter).map(|client| key.name(client)).collect();
-        let now = self.clock.now();
-        self.store.end_users(&names, now).await?;
-        self.cache.ended_users().recorded(&names, now);
+        let (key, now) = (UserKey::Subject(subject.to_owned()), self.clock.now());
+        for provider in self.providers.iter().filter(|provider| provider.issuer() == issuer) {
+            let registrations = provider.registrations();
+            self.end_names(&UserKey::each_name(std::slice::from_ref(&key), &registrations), now).await?;
+            // Tokens may name the user otherwise: by all that their sessions know of them.
+            let sessions = self.sessions_of_subject(subject, &registrations).await?.current()?;
+            self.end_names(&self.names_of_owners(&sessions, &registrations).await?, now).await?;
+        }
         Ok(())
     }
 
@@ -312,13 +337,10 @@ impl SignOut {
             // The ID token belongs to another provider or client, and must not be sent to any of these.
             ended.id_token = None;
         }
-        self.metrics.logout();
-        tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
         for (other, _) in &ended.others {
             self.cache.forget_session(*other);
         }
-        ended.events(hash, by.as_str(), self.clock.now()).for_each(|event| self.store.enqueue_event(event));
-        self.revocations.notify_one();
+        self.store.record_logout(hash, &ended, by.as_str(), self.clock.now());
         Ok(Some(ended))
     }
 }

@@ -236,11 +236,6 @@ impl Visitors {
         })
     }
 
-    /// Whether the user of a bearer token was ended since it was issued.
-    pub fn has_ended(&self, owner: &TokenOwner) -> bool {
-        self.sources.cache.ended_users().include(owner)
-    }
-
     /// Forgets what memory holds of the browser's sessions. A login may just have given it another grant, and the browser's next
     /// request may arrive before the announcement of that change.
     pub fn forget(&self, headers: &HeaderMap) {

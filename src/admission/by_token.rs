@@ -10,7 +10,7 @@ use crate::{
     oidc::VerifyError,
     policy::{AcceptedTokens, Rule, TokenDenied},
     refusal::Refusal,
-    session::{PersonalToken, live::Watch},
+    session::{OwnerStanding, PersonalToken, live::Watch},
     visitor::{SignInReason, Visitor},
 };
 
@@ -29,8 +29,13 @@ impl Admission {
         }
         let refused = |why| NotAdmitted::Refused(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))));
         let token = self.bearer.verify(presented.text(), accepted).await.map_err(Refusal::Token)?;
-        if self.visitors.has_ended(&token.owner) {
-            return Err(refused("its user's tokens were ended since it was issued"));
+        match self.visitors.standing(&token.owner).await {
+            OwnerStanding::Good => {}
+            OwnerStanding::Ended => return Err(refused("its user's tokens were ended since it was issued")),
+            OwnerStanding::Unknown => {
+                let why = "whether its user was ended is not known while the store cannot be read".to_owned();
+                return Err(NotAdmitted::Refused(Refusal::Token(TokenRefusal::Unavailable(why))));
+            }
         }
         let forwarded = || {
             let mut forwarded = token.forwarded_identity(inquiry.identity?);

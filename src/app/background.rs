@@ -80,7 +80,9 @@ impl Background {
         }
         for provider in all.providers.iter().filter(|provider| provider.polls_for_events()).map(Arc::clone) {
             let (deprovisioning, timings) = (Deprovisioning { sign_out: all.sign_out.clone() }, all.timings);
-            spawn(Box::pin(async move { deprovisioning.poll(&provider, timings).await }));
+            let stop = stop.clone();
+            // Not cancelled but notified, so that it gives its turn back.
+            tracker.spawn(async move { Box::pin(deprovisioning.poll(&provider, timings, stop)).await });
         }
         let this = all.clone();
         spawn(Box::pin(async move {

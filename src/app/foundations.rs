@@ -64,7 +64,6 @@ impl Foundations {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             tasks,
-            revocations: Arc::default(),
             cache,
             pending_ends: Arc::default(),
         }

@@ -202,6 +202,7 @@ impl Core {
         let exchange = &settings.exchange;
         Health {
             store: self.foundations.store.clone(),
+            visitors: Arc::clone(&self.visitors),
             providers: self.providers.clone(),
             certificates: self.certificates.clone(),
             draining: Arc::clone(&self.shutdown.draining),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    identity::Identity,
-    oidc::{Provider, TokenIssuer},
+    oidc::{AccessToken, Provider, TokenIssuer},
     policy::AcceptedTokens,
     session::{UserKey, UserName},
 };
@@ -35,10 +34,19 @@ impl IssuedBy {
         }
     }
 
-    /// By what the user of a token may be ended; nothing where nobody logs in.
-    pub(super) fn names_of(&self, identity: &Identity) -> Arc<[UserName]> {
-        let of = |provider: &Arc<Provider>| UserKey::names(identity, &provider.registrations()).into();
-        self.provider().map(of).unwrap_or_default()
+    /// By what the user of a token may be ended; nothing where nobody logs in. An access token may name its user otherwise than ID tokens do:
+    /// as Okta's, whose `sub` is the login.
+    pub(super) fn names_of(&self, token: &AccessToken) -> Arc<[UserName]> {
+        let Some(provider) = self.provider() else { return Arc::default() };
+        let mut keys = UserKey::all_of(&token.identity);
+        for name in token.other_names.iter().chain([&token.identity.subject]) {
+            for key in UserKey::any_of(name) {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        UserKey::each_name(&keys, &provider.registrations()).into()
     }
 
     /// The provider, if it is one.

@@ -61,6 +61,8 @@ impl Deprovisioning {
         let now = self.sign_out.clock.now();
         let order = (random_text::<16>(), now.plus(BRIEFLY));
         let end = UserEnd::of_everything(provider, keys, EndSource::GlobalTokenRevocation, now, order);
+        let sessions = self.sign_out.count_known(&end).await;
+        tracing::info!(oidc.provider = provider.name(), sessions, "a global token revocation ends what a user has");
         Ok(self.sign_out.end_user(end).await?)
     }
 

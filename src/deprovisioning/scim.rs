@@ -9,6 +9,7 @@ mod documents;
 mod emails;
 mod error;
 mod former;
+mod json;
 mod patch;
 mod query;
 mod text;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Deprovisioning;
+use super::{Deprovisioning, percent::percent_decoded};
 use crate::oidc::Provider;
 
 use client::{Change, Client};
+use json::parse;
 use query::{MAX_COUNT, Query};
 
 pub use answer::ScimAnswer;
@@ -82,17 +84,18 @@ impl Deprovisioning {
     /// [`ScimError`]. Unless it is of the store or the request may come again, nothing was changed.
     pub async fn scim(&self, provider: &Arc<Provider>, request: &ScimRequest<'_>) -> Result<ScimAnswer, ScimError> {
         let (kind, id) = parts(request.path);
+        let (kind, id) = (kind.as_str(), id.as_deref());
         let client = Client::new(&self.sign_out, provider, request.base, request.id);
         match (kind, id) {
             ("Users", None) => match request.method {
                 ScimMethod::Get => client.list(Query::parse(request.query)?).await,
-                ScimMethod::Post => client.create(json(request.body)?).await,
+                ScimMethod::Post => client.create(parse(request.body)?).await,
                 ScimMethod::Put | ScimMethod::Patch | ScimMethod::Delete => Err(scim_method_error(request.path)),
             },
             ("Users", Some(id)) => match request.method {
                 ScimMethod::Get => client.show(id).await,
-                ScimMethod::Put => client.change(id, Change::Replace(json(request.body)?)).await,
-                ScimMethod::Patch => client.change(id, Change::Patch(json(request.body)?)).await,
+                ScimMethod::Put => client.change(id, Change::Replace(parse(request.body)?)).await,
+                ScimMethod::Patch => client.change(id, Change::Patch(parse(request.body)?)).await,
                 ScimMethod::Delete => client.change(id, Change::Delete).await,
                 ScimMethod::Post => Err(scim_method_error(request.path)),
             },
@@ -110,15 +113,21 @@ impl Deprovisioning {
 pub fn scim_method_error(path: &str) -> ScimError {
     ScimError::Method {
         allow: match parts(path) {
-            ("Users", None) => "GET, POST",
-            ("Users", Some(_)) => "GET, PUT, PATCH, DELETE",
-            (_, _) => "GET",
+            (kind, _) if kind != "Users" => "GET",
+            (_, None) => "GET, POST",
+            (_, Some(_)) => "GET, PUT, PATCH, DELETE",
         },
     }
 }
 
-fn parts(path: &str) -> (&str, Option<&str>) {
-    path.split_once('/').map_or((path, None), |(kind, id)| (kind, Some(id)))
+/// The kind of resource and the identifier that a path names. A slash at its end names nothing, and some clients write it; what is encoded is
+/// the same (RFC 3986 section 2.3). A directory would take 404 for a user who is gone already.
+fn parts(path: &str) -> (String, Option<String>) {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.split_once('/') {
+        Some((kind, id)) => (percent_decoded(kind), Some(percent_decoded(id))),
+        None => (percent_decoded(path), None),
+    }
 }
 
 /// What describes the server.
@@ -135,6 +144,24 @@ fn document(kind: &str, id: Option<&str>, base: &str) -> Result<ScimAnswer, Scim
     Ok(ScimAnswer::Found(found))
 }
 
-fn json(body: &[u8]) -> Result<Value, ScimError> {
-    serde_json::from_slice(body).map_err(|_| ScimError::Syntax("the body is no JSON"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_the_same_however_it_is_written() {
+        for (path, kind, id) in [
+            ("Users", "Users", None),
+            ("Users/", "Users", None),
+            ("Users/ab", "Users", Some("ab")),
+            ("Users/ab/", "Users", Some("ab")),
+            ("Users/%61b", "Users", Some("ab")),
+            ("Users/a+b", "Users", Some("a+b")),
+            ("Schemas/urn%3Aietf%3Ax", "Schemas", Some("urn:ietf:x")),
+            ("Users//", "Users", Some("")),
+        ] {
+            let (found, identifier) = parts(path);
+            assert_eq!((found.as_str(), identifier.as_deref()), (kind, id), "{path}");
+        }
+    }
 }

@@ -104,10 +104,14 @@ fn extent(subject: &Value, ends_a_session: bool, whose: impl Fn(&str) -> NamedIs
             Err(SubjectError::Malformed("user is no object"))
         }
     });
-    match (user.transpose()?, members.get("session").and_then(session).filter(|_| ends_a_session)) {
-        // A session at the provider is one user's.
-        (_, Some(provider_session)) => Ok(EndExtent::Logout { subject: None, provider_session: Some(provider_session) }),
-        (Some(keys), None) => Ok(EndExtent::Everything(keys)),
+    match (user, members.get("session").and_then(session).filter(|_| ends_a_session)) {
+        // A session at the provider is one user's. That of a user of whom no gateway could know is found by itself.
+        (None | Some(Err(SubjectError::Unsupported)), Some(provider_session)) => {
+            Ok(EndExtent::Logout { subject: None, provider_session: Some(provider_session) })
+        }
+        (Some(Ok(user)), Some(provider_session)) => Ok(EndExtent::SessionOfUser { user, provider_session }),
+        (Some(keys), None) => keys.map(EndExtent::Everything),
+        (Some(Err(error)), Some(_)) => Err(error),
         (None, None) => Err(SubjectError::Unsupported),
     }
 }
@@ -116,7 +120,7 @@ fn extent(subject: &Value, ends_a_session: bool, whose: impl Fn(&str) -> NamedIs
 fn session(identifier: &Value) -> Option<String> {
     let text = |name: &str| identifier.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let is_opaque = text("format") == Some("opaque");
-    let id = text("id").or_else(|| text("sub")).filter(|id| is_opaque && id.len() <= subject_identifier::MAX_LENGTH);
+    let id = text("id").or_else(|| text("sub")).filter(|id| is_opaque && subject_identifier::is_name(id));
     id.map(str::to_owned)
 }
 
@@ -211,6 +215,8 @@ mod tests {
         let session = json!({"format": "opaque", "id": "sid-1"});
         let either = Ok(Meaning::EndSessionOrUser("sid-1".into()));
         let logout = Ok(Meaning::End(EndExtent::Logout { subject: None, provider_session: Some("sid-1".into()) }));
+        let of_user =
+            |key: UserKey| Ok(Meaning::End(EndExtent::SessionOfUser { user: vec![key], provider_session: "sid-1".into() }));
         for (subject_of_event, expected) in [
             (session.clone(), either.clone()),
             (json!({"format": "opaque", "sub": "sid-1"}), either),
@@ -229,7 +235,9 @@ mod tests {
                 everything(&[subject()]),
             ),
             (json!({"user": email, "device": {"format": "opaque", "id": "d"}}), everything(&[UserKey::email("a@example.com")])),
-            (json!({"format": "complex", "user": by_issuer, "session": session}), logout.clone()),
+            (json!({"format": "complex", "user": by_issuer, "session": session}), of_user(subject())),
+            (json!({"user": email, "session": session}), of_user(UserKey::email("a@example.com"))),
+            (json!({"format": "complex", "user": {"format": "phone_number"}, "session": session}), logout.clone()),
             (json!({"format": "complex", "session": session}), logout),
             (
                 json!({"format": "complex", "user": by_issuer, "session": {"format": "opaque", "id": ""}}),

@@ -47,6 +47,7 @@ impl SecurityEventError {
             Self::Subject(SubjectError::Malformed(_) | SubjectError::Unsupported) => {
                 Some(("invalid_request", "The subject is malformed."))
             }
+            Self::Store(error) if error.is_of_values() => Some(("invalid_request", "The event cannot be recorded.")),
             Self::Refused(SecurityEventRefusal::Unavailable(_)) | Self::Store(_) => None,
         }
     }
@@ -116,7 +117,8 @@ impl Deprovisioning {
             let (mut sessions, mut done) = (0, Ok(()));
             for extent in extents {
                 // Each is an order of its own: what one has recorded must not pass for the other's repetition.
-                let kind = if matches!(extent, EndExtent::Logout { .. }) { " session" } else { "" };
+                let kind =
+                    if matches!(extent, EndExtent::Logout { .. } | EndExtent::SessionOfUser { .. }) { " session" } else { "" };
                 let order = (format!("{order}{kind}"), now.max(token.issued_at).plus(REMEMBERED));
                 let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
                 sessions += self.sign_out.count_known(&end).await;

@@ -1,8 +1,8 @@
 //! Subject identifiers (RFC 9493): how a request or an event names a user.
 
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
+use super::percent::percent_decoded;
 use crate::session::UserKey;
 
 /// Why nobody is named.
@@ -33,7 +33,7 @@ pub(super) enum NamedIssuer {
 /// The most members of a list of aliases.
 const MAX_ALIASES: usize = 16;
 /// No provider's identifier or address is longer (OpenID Connect Core section 2 has 255 characters for `sub`).
-pub(super) const MAX_LENGTH: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 
 /// The keys of the user whom an identifier names: of the issuers that `whose` says are the provider's.
 pub(super) fn keys(identifier: &Value, whose: impl Fn(&str) -> NamedIssuer + Copy) -> Result<Vec<UserKey>, SubjectError> {
@@ -98,15 +98,18 @@ fn is_address(text: &str) -> bool {
 /// section 3.1).
 fn account(uri: &str) -> Option<String> {
     let (scheme, account) = uri.split_once(':')?;
-    // What a form takes for a blank or for a separator is neither here.
-    let account = account.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    let account: String = form_urlencoded::parse(account.as_bytes()).map(|(text, _)| text.into_owned()).collect();
-    (scheme.eq_ignore_ascii_case("acct") && is_address(&account)).then_some(account)
+    let account = percent_decoded(account);
+    (scheme.eq_ignore_ascii_case("acct") && is_address(&account) && is_name(&account)).then_some(account)
+}
+
+/// Whether a text can name somebody. With a control character it could not: no store has such a name, and Postgres would refuse the text.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_LENGTH && !text.contains(char::is_control)
 }
 
 fn text<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, SubjectError> {
     match members.get(name).and_then(Value::as_str) {
-        Some(text) if !text.is_empty() && text.len() <= MAX_LENGTH => Ok(text),
+        Some(text) if is_name(text) => Ok(text),
         Some(_) | None => Err(SubjectError::Malformed(name)),
     }
 }
@@ -148,6 +151,9 @@ mod tests {
             (json!({"format": "opaque", "id": "a"}), Ok(vec![subject("a")])),
             (json!({"format": "opaque", "id": "*"}), Ok(vec![subject("*")])),
             (json!({"format": "opaque", "id": "a".repeat(1025)}), Err(SubjectError::Malformed("id"))),
+            (json!({"format": "opaque", "id": "a\0b"}), Err(SubjectError::Malformed("id"))),
+            (json!({"format": "email", "email": "a\nb@example.com"}), Err(SubjectError::Malformed("email"))),
+            (account("acct:a%00b@example.com"), Err(SubjectError::Malformed("uri is no acct URI"))),
             (json!({"format": "phone_number", "phone_number": "+1"}), Err(SubjectError::Unsupported)),
             (json!({"email": "ann@example.com"}), Err(SubjectError::Malformed("format"))),
             (json!("ann"), Err(SubjectError::Malformed("it is no object"))),

@@ -16,6 +16,7 @@ use crate::{
     sign_in::{SignIn, SignIns},
     store::{Condition, Store},
     tls::{CertResolver, CertificateState},
+    visitor::Visitors,
 };
 
 /// What readiness is told from.
@@ -23,6 +24,8 @@ use crate::{
 pub struct Health {
     /// Must take writes.
     pub store: Store,
+    /// Knows who was ended.
+    pub visitors: Arc<Visitors>,
     /// Are waited for at the start, for a moment.
     pub providers: Providers,
     /// The state of the served certificates is told, where TLS is terminated here.
@@ -71,6 +74,8 @@ impl Health {
                 Condition::Unavailable => "unavailable",
             },
             "announcements": self.store.hearing().name(),
+            // Bearer tokens of the providers are refused until it is known whose users were ended.
+            "ended_users": if self.visitors.knows_ended_users() { "ok" } else { "unknown" },
             "clock": if self.store.clock_agrees() { "ok" } else { "skewed" },
             "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
                 .collect::<serde_json::Map<_, _>>(),

@@ -16,7 +16,7 @@ use crate::{
     },
     session::SessionHash,
     sign_in::{Redirect, SitePage},
-    sign_out::{LogoutInitiator, LogoutRequest, LogoutTokenError, UserEnd},
+    sign_out::{LogoutRequest, LogoutTokenError, UserEnd, UserLogout},
     store::StoreError,
     telemetry::logs::causes,
 };
@@ -28,17 +28,13 @@ impl Endpoints {
         let form = read_form(body).await?;
         let form = String::from_utf8_lossy(&form);
         let next = self.page_after(&call, &form).or_else(|| self.page_after(&call, call.query));
-        let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
+        let what = if call.flag("everywhere") { UserLogout::Everywhere } else { UserLogout::Here };
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
-            let question = match initiator {
-                LogoutInitiator::UserEverywhere => Message::SignOutEverywhere,
-                LogoutInitiator::User
-                | LogoutInitiator::UserElsewhere
-                | LogoutInitiator::TokenOwner
-                | LogoutInitiator::Administrator
-                | LogoutInitiator::Other(_) => Message::SignOut,
+            let question = match what {
+                UserLogout::Here => Message::SignOut,
+                UserLogout::Everywhere => Message::SignOutEverywhere,
             };
-            return Ok(self.confirmation(&call, question, initiator, next.as_ref()));
+            return Ok(self.confirmation(&call, question, what, next.as_ref()));
         }
         let seen_from_here = next.as_ref().map(|page| page.seen_from(&exchange.site));
         let to = seen_from_here.as_deref();
@@ -48,7 +44,7 @@ impl Endpoints {
         others.retain(|hash| Some(*hash) != served);
         let mut ended = match components.sign_out.end_others_of_browser(others).await {
             Ok(ended) => ended,
-            Err(error) if exchange.reads_html => return Ok(self.not_signed_out(&call, &error, initiator, next.as_ref())),
+            Err(error) if exchange.reads_html => return Ok(self.not_signed_out(&call, &error, what, next.as_ref())),
             Err(error) => return Err(error.into()),
         };
         // A cookie of a former name goes if its session is one of ours.
@@ -59,11 +55,11 @@ impl Endpoints {
             ended.push(served);
         }
         let end_session = match served {
-            Some(served) => match components.sign_out.end(served, initiator, &exchange.site, to).await {
+            Some(served) => match components.sign_out.end(served, what, &exchange.site, to).await {
                 // The session may have ended before, as by the first of two clicks, and that at the provider goes on.
                 Ok(end_session) => end_session.or_else(|| components.sign_out.at_provider(&exchange.site, to)),
                 Err(error) if exchange.reads_html => {
-                    return Ok(self.not_signed_out(&call, &error, initiator, next.as_ref()));
+                    return Ok(self.not_signed_out(&call, &error, what, next.as_ref()));
                 }
                 Err(error) => return Err(error.into()),
             },
@@ -95,7 +91,7 @@ impl Endpoints {
         let next = sign_out.destination(&state).map(|to| self.served_page(call, &to));
         // Another tab may have signed in meanwhile, or the address was typed.
         if next.is_none() && self.components.sign_ins.parts().may_have_session(call.headers).await {
-            return self.confirmation(call, Message::SignOut, LogoutInitiator::User, None);
+            return self.confirmation(call, Message::SignOut, UserLogout::Here, None);
         }
         self.after_sign_out(call, next.as_ref())
     }
@@ -160,14 +156,8 @@ impl Endpoints {
     }
 
     /// A page with a button that signs out.
-    fn confirmation(
-        &self,
-        call: &Call<'_>,
-        question: Message,
-        initiator: LogoutInitiator,
-        next: Option<&SitePage>,
-    ) -> Response<Body> {
-        let everywhere = if initiator == LogoutInitiator::UserEverywhere { "?everywhere=true" } else { "" };
+    fn confirmation(&self, call: &Call<'_>, question: Message, what: UserLogout, next: Option<&SitePage>) -> Response<Body> {
+        let everywhere = if what == UserLogout::Everywhere { "?everywhere=true" } else { "" };
         let (rd, look) = (next.map_or_else(String::new, |page| page.seen_from(&call.exchange.site)), self.look(call));
         let href = format!("{}/sign_out{everywhere}", self.components.prefix);
         let (label, stay) = (look.text(Text::SignOut), look.text(Text::StaySignedIn));
@@ -180,15 +170,9 @@ impl Endpoints {
     }
 
     /// The session may live on: its user must know, and can try again.
-    fn not_signed_out(
-        &self,
-        call: &Call<'_>,
-        error: &StoreError,
-        initiator: LogoutInitiator,
-        next: Option<&SitePage>,
-    ) -> Response<Body> {
+    fn not_signed_out(&self, call: &Call<'_>, error: &StoreError, what: UserLogout, next: Option<&SitePage>) -> Response<Body> {
         tracing::warn!(request.id = call.exchange.id_text(), error = causes(error), "a session could not be ended");
-        let mut response = self.confirmation(call, Message::NotSignedOut, initiator, next);
+        let mut response = self.confirmation(call, Message::NotSignedOut, what, next);
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     }

@@ -1,11 +1,13 @@
 //! `scim/v2`: a directory provisions users (SCIM 2.0, RFC 7644).
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Call, Endpoints, Refused, SYSTEMS_RETRY_AFTER, read_form};
+use super::{Call, Endpoints, FORM_DEADLINE, Refused, SYSTEMS_RETRY_AFTER};
 use crate::{
     deprovisioning::{ScimAnswer, ScimError, ScimMethod, ScimRequest, scim_method_error},
     refusal::{
@@ -15,6 +17,8 @@ use crate::{
     telemetry::logs::causes,
 };
 
+/// The largest body.
+const LARGEST_BODY: usize = 1024 * 1024;
 /// The media type of SCIM (RFC 7644 section 8.1).
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/scim+json");
 
@@ -52,8 +56,9 @@ impl Endpoints {
             Method::DELETE => ScimMethod::Delete,
             _ => return Ok(answer_to(&scim_method_error(path))),
         };
-        let Ok(body) = read_form(body).await else {
-            return Ok(refused(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 16 KiB, too slow, or broke off"));
+        let body = match read_body(body).await {
+            Ok(body) => body,
+            Err((status, why)) => return Ok(refused(status, None, why)),
         };
         let base = call.exchange.site.at(&format!("{}/scim/v2", self.components.prefix));
         let id = call.exchange.id_text();
@@ -78,6 +83,18 @@ impl Endpoints {
                 answer_to(&error)
             }
         })
+    }
+}
+
+/// Reads the body of a request of a client that is known. Directories send pictures along when they say who is gone.
+async fn read_body(body: Incoming) -> Result<Bytes, (StatusCode, &'static str)> {
+    match tokio::time::timeout(FORM_DEADLINE, axum::body::to_bytes(Body::new(body), LARGEST_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB"))
+        }
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body came too slowly; please try again")),
     }
 }
 

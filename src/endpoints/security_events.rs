@@ -38,7 +38,7 @@ impl Endpoints {
                 own_headers(response.headers_mut(), "accepted");
                 return Ok(response);
             }
-            Err(SecurityEventError::Store(error)) => return Err(Refusal::from(error).into()),
+            Err(SecurityEventError::Store(error)) if !error.is_of_values() => return Err(Refusal::from(error).into()),
             Err(error) => error,
         };
         tracing::warn!(request.id = call.exchange.id_text(), error = causes(&error), "a security event was refused");

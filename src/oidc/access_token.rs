@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Claims, LEEWAY,
-    id_token::{VerifyError, audiences, check_clear, optional_time},
+    id_token::{VerifyError, audiences, check_clear, optional_time, time},
 };
 use crate::{
     clock::Timestamp,
@@ -18,13 +18,15 @@ use crate::{
 pub struct AccessToken {
     /// Whose it is.
     pub identity: Identity,
+    /// By what else its user may be named, besides the identity. For ends alone: whom somebody names in order to be rid of them.
+    pub other_names: Vec<String>,
     /// Its audiences (`aud`).
     pub audiences: Vec<String>,
     /// The client that obtained it.
     pub client: Option<String>,
     /// Its scopes.
     pub scopes: Vec<String>,
-    /// When it was issued, if that is known.
+    /// When it was issued at the earliest, if that is known.
     pub issued_at: Option<Timestamp>,
     /// When it expires; `None` if introspection does not say.
     pub expires_at: Option<Timestamp>,
@@ -51,6 +53,21 @@ impl AccessTokenError {
 
 /// The claims by which a client is named: RFC 9068, OpenID Connect, Okta, and Microsoft Entra ID's first version.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+
+/// What names the user beside `sub` and the claims of the settings: Okta's `uid`, where `sub` is the login, and `username` of introspection
+/// (RFC 7662 section 2.2).
+const OTHER_NAMES: [&str; 2] = ["uid", "username"];
+
+/// By what else the user of a token is named.
+pub(super) fn other_names(claims: &Claims) -> Vec<String> {
+    let text = |name: &&str| claims.get(*name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    OTHER_NAMES.iter().filter_map(text).map(str::to_owned).collect()
+}
+
+/// When a token was issued at the earliest: introspection need not have an `iat` (RFC 7662 section 2.2).
+pub(super) fn issued_at(claims: &JsonObject) -> Option<Timestamp> {
+    ["iat", "nbf", "auth_time"].iter().filter(|name| !claims.is_unclear(&[**name])).find_map(|name| time(claims, name))
+}
 
 /// Refuses what another kind of token is by its header (RFC 8725 section 3.11). Few issuers write `at+jwt`.
 pub(super) fn check_type(token: &SignedToken<'_>) -> Result<(), AccessTokenError> {

@@ -2,7 +2,7 @@
 
 use super::{
     AccessToken, AccessTokenError, Provider, ProviderError,
-    access_token::{check_claims, check_type, use_of},
+    access_token::{check_claims, check_type, issued_at, other_names, use_of},
     id_token::{VerifyError, time},
     issuer::IssuerMatch,
     key_cache::KeyPurpose,
@@ -63,7 +63,7 @@ impl Provider {
         tenant: Option<String>,
     ) -> Result<AccessToken, AccessTokenError> {
         let (audiences, client, scopes) = use_of(&claims);
-        let issued_at = time(&claims, "iat");
+        let (issued_at, other_names) = (issued_at(&claims), other_names(&claims.members));
         if let Some(client) = client.as_ref().filter(|_| !claims.has("sub")) {
             // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
             claims.members.insert("sub".to_owned(), format!("client:{client}").into());
@@ -72,6 +72,7 @@ impl Provider {
         let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;
         Ok(AccessToken {
             identity: Identity { tenant, ..identity },
+            other_names,
             audiences,
             client,
             scopes,

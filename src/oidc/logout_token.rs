@@ -85,8 +85,8 @@ pub(super) fn validate(
     }
     let Some(id) = text("jti") else { return refused("it has no jti") };
     let (subject, provider_session) = (text("sub").map(str::to_owned), text("sid").map(str::to_owned));
-    if provider_session.as_deref().is_some_and(|sid| !is_name(sid)) {
-        return refused("its sid is longer than any, or has control characters");
+    if [&subject, &provider_session].into_iter().flatten().any(|name| !is_name(name)) {
+        return refused("its sub or sid is longer than any, or has control characters");
     }
     if subject.is_none() && provider_session.is_none() {
         return refused("it has neither sub nor sid");

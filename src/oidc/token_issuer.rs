@@ -130,7 +130,16 @@ impl TokenIssuer {
         let subject = format!("{}:{}", self.settings.name, identity.subject);
         let identity = Identity { subject, ..identity };
         let expires_at = Some(expires_at);
-        Ok(AccessToken { identity, audiences, client, scopes, issued_at, expires_at, is_self_contained: true })
+        Ok(AccessToken {
+            identity,
+            other_names: Vec::new(),
+            audiences,
+            client,
+            scopes,
+            issued_at,
+            expires_at,
+            is_self_contained: true,
+        })
     }
 
     /// The issuer, exactly as its tokens have it.

@@ -128,7 +128,7 @@ impl SessionCache {
             changes: Changes::default(),
             touched: Mutex::default(),
             unrecorded: Arc::default(),
-            ended_users: Arc::default(),
+            ended_users: Arc::new(EndedUsers::new(settings.outage_grace)),
             outage_grace: settings.outage_grace,
             metrics,
         }

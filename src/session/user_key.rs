@@ -90,9 +90,20 @@ impl UserKey {
         std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
+    /// All keys of a user whom a text names that may be the provider's identifier, a user name, or an address.
+    pub fn any_of(text: &str) -> impl Iterator<Item = Self> {
+        let address = Some(text).filter(|text| text.contains('@'));
+        let addresses = address.into_iter().flat_map(Self::of_email);
+        std::iter::once(Self::Subject(text.to_owned())).chain(Self::of_username(text)).chain(addresses)
+    }
+
     /// All names of this user at a provider, for each of the clients that Evergate is or was there.
     pub fn names(identity: &Identity, registrations: &Registrations) -> Vec<UserName> {
-        let keys = Self::all_of(identity);
+        Self::each_name(&Self::all_of(identity), registrations)
+    }
+
+    /// The name of each of these keys, for each of these clients.
+    pub fn each_name(keys: &[Self], registrations: &Registrations) -> Vec<UserName> {
         registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
     }
 
@@ -100,7 +111,7 @@ impl UserKey {
     pub fn new_names(before: &Identity, after: &Identity, registrations: &Registrations) -> Vec<UserName> {
         let (known, mut keys) = (Self::all_of(before), Self::all_of(after));
         keys.retain(|key| !known.contains(key));
-        registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
+        Self::each_name(&keys, registrations)
     }
 
     /// The name of a provider's user: two providers may give the same subject to different people.

@@ -110,7 +110,7 @@ impl SignIn {
         let names = self.names_of(identity);
         let was_ended =
             self.parts.with_patience(|| self.parts.store.user_ended_at(&names)).await?.is_some_and(|at| at >= attempt.at());
-        if !was_ended && !self.parts.with_patience(|| self.parts.store.was_logged_out_since(whose, attempt.at())).await? {
+        if !was_ended && !self.parts.with_patience(|| self.parts.store.was_logged_out_since(whose, &names, attempt.at())).await? {
             return Ok(());
         }
         // Whoever was locked out meanwhile has nothing else either, though it may go on with what this login has brought.

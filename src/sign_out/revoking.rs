@@ -39,7 +39,7 @@ impl SignOut {
         loop {
             self.store.until_writable().await;
             self.revoke_due().await;
-            let _sooner = tokio::time::timeout(interval, self.revocations.notified()).await;
+            let _sooner = tokio::time::timeout(interval, self.store.session_ended()).await;
         }
     }
 

@@ -42,6 +42,14 @@ pub enum EndExtent {
         /// The session at the provider.
         provider_session: Option<String>,
     },
+    /// Sessions that came of a session at the provider (`sid`), and those of its user, who has one of these keys, that do not say of which one
+    /// they came. Bearer tokens go on.
+    SessionOfUser {
+        /// The keys of the user.
+        user: Vec<UserKey>,
+        /// The session at the provider.
+        provider_session: String,
+    },
     /// Everything of a user who has one of these keys: sessions, personal access tokens, and bearer tokens of the provider's.
     Everything(Vec<UserKey>),
     /// The same of a user who is locked out, as the store has it already: whatever there is while they are, whenever it began.
@@ -113,6 +121,9 @@ impl UserEnd {
             EndExtent::Logout { subject, provider_session } => {
                 Some(SessionFilter { registration, subject: subject.as_deref(), provider_session: provider_session.as_deref() })
             }
+            EndExtent::SessionOfUser { provider_session, .. } => {
+                Some(SessionFilter { registration, subject: None, provider_session: Some(provider_session) })
+            }
             EndExtent::Everything(_) | EndExtent::LockedOut(_) => None,
         }
     }
@@ -120,14 +131,14 @@ impl UserEnd {
     /// The keys of a user who loses everything.
     pub(super) fn keys(&self) -> &[UserKey] {
         match &self.extent {
-            EndExtent::Logout { .. } => &[],
+            EndExtent::Logout { .. } | EndExtent::SessionOfUser { .. } => &[],
             EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => keys,
         }
     }
 
     /// The names of a user who loses everything, by each of these registrations.
     pub(super) fn names(&self, registrations: &Registrations) -> Vec<UserName> {
-        registrations.iter().flat_map(|registration| self.keys().iter().map(move |key| key.name(registration))).collect()
+        UserKey::each_name(self.keys(), registrations)
     }
 
     /// The name by which a repetition is recognised.

@@ -12,8 +12,9 @@ use crate::{
     client_registration::Registrations,
     clock::Timestamp,
     grant::Grant,
+    identity::Identity,
     reading::Reading,
-    session::{EndSource, Session, SessionHash, UserKey, unrecorded::Extent},
+    session::{EndSource, Session, SessionHash, UserKey, UserName, unrecorded::Extent},
     store::StoreError,
     telemetry::logs::causes,
 };
@@ -81,7 +82,7 @@ impl SignOut {
     fn refuse_tokens(&self, end: &UserEnd) {
         let (ended_users, names) = (self.cache.ended_users(), end.names(&self.reached_by(end)));
         match &end.extent {
-            EndExtent::Logout { .. } => {}
+            EndExtent::Logout { .. } | EndExtent::SessionOfUser { .. } => {}
             EndExtent::Everything(_) => ended_users.end_here(&names, end.until),
             // The store has it already, unless the user is let in again meanwhile: so it is read once more.
             EndExtent::LockedOut(_) => {
@@ -115,25 +116,86 @@ impl SignOut {
         for filter in registrations.iter().filter_map(|registration| end.logout(registration)) {
             self.store.remember_logout(filter, at).await?;
         }
-        match &end.extent {
-            EndExtent::Everything(_) => {
-                let names = end.names(&registrations);
-                self.store.end_users(&names, end.until).await?;
-                self.cache.ended_users().recorded(&names, end.until);
-            }
-            EndExtent::Logout { .. } | EndExtent::LockedOut(_) => {}
+        if let EndExtent::SessionOfUser { user, .. } = &end.extent {
+            self.store.remember_logout_of_unsaid(&UserKey::each_name(user, &registrations), at).await?;
+        }
+        if let EndExtent::Everything(_) = &end.extent {
+            self.end_names(&end.names(&registrations), end.until).await?;
         }
         // Twice, because a token may be made of a session that has not ended yet.
         for _ in 0..2 {
+            let mut meant = Vec::new();
             for hash in self.find(end).await?.current()? {
                 if self.is_meant(end, hash).await? {
-                    self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
+                    meant.push(hash);
                 }
+            }
+            // A bearer token may name its user otherwise than the order does. Whose these are is known for as long as they are there.
+            let until = match &end.extent {
+                EndExtent::Logout { .. } | EndExtent::SessionOfUser { .. } => None,
+                EndExtent::Everything(_) => Some(end.until),
+                EndExtent::LockedOut(_) => Some(at.just_before()),
+            };
+            if let Some(until) = until {
+                self.end_names(&self.names_of_owners(&meant, &registrations).await?, until).await?;
+            }
+            for hash in meant {
+                self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
             }
         }
         // Consumed last: an order that could not be carried out may be sent again.
         self.store.consume_once(end.replay_name(), end.expires_at).await?;
         Ok(())
+    }
+
+    /// Refuses the bearer tokens of users with these names that were issued until then, on every replica.
+    pub(super) async fn end_names(&self, names: &[UserName], until: Timestamp) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.store.end_users(names, until).await?;
+        self.cache.ended_users().recorded(names, until);
+        Ok(())
+    }
+
+    /// All names of those whose sessions these are.
+    pub(super) async fn names_of_owners(
+        &self,
+        sessions: &[SessionHash],
+        registrations: &Registrations,
+    ) -> Result<Vec<UserName>, StoreError> {
+        let mut names = Vec::new();
+        for hash in sessions {
+            let Some(identity) = self.owner_of(*hash).await? else { continue };
+            names.extend(UserKey::names(&identity, registrations));
+        }
+        names.sort_unstable_by_key(|name| name.0);
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Whose session this is; `None` if it is gone, or its row cannot be read, which spares nobody.
+    async fn owner_of(&self, session: SessionHash) -> Result<Option<Identity>, StoreError> {
+        match self.grant_of(session).await {
+            Err(error) if error.is_refusal() => Ok(None),
+            found => Ok(found?.map(|grant| grant.identity)),
+        }
+    }
+
+    /// The provider's identifiers of the users whom an order names, by their sessions.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn subjects_of(&self, end: &UserEnd) -> Result<Vec<UserName>, StoreError> {
+        let (registrations, mut subjects) = (self.reached_by(end), Vec::new());
+        for hash in self.find(end).await?.current()? {
+            let Some(identity) = self.owner_of(hash).await? else { continue };
+            let subject = UserKey::Subject(identity.subject);
+            if !subjects.contains(&subject) {
+                subjects.push(subject);
+            }
+        }
+        Ok(UserKey::each_name(&subjects, &registrations))
     }
 
     /// The sessions that an order names, whenever they began.
@@ -145,13 +207,19 @@ impl SignOut {
             }
             for key in end.keys() {
                 // A name in two forms may find one session twice.
-                found = found.and(self.store.find_sessions_of_key(registration, key).await?, |all, more| {
-                    for hash in more {
-                        if !all.contains(&hash) {
-                            all.push(hash);
-                        }
+                found = found.and(self.store.find_sessions_of_key(registration, key).await?, add_new);
+            }
+            let EndExtent::SessionOfUser { user, .. } = &end.extent else { continue };
+            for key in user {
+                let named = self.store.find_sessions_of_key(registration, key).await?;
+                let is_current = named.is_current();
+                let mut unsaid = Vec::new();
+                for hash in named.even_if_old() {
+                    if self.store.session(hash).await?.is_some_and(|session| is_unsaid(&session)) {
+                        unsaid.push(hash);
                     }
-                });
+                }
+                found = found.and(if is_current { Reading::Current(unsaid) } else { Reading::PerhapsOld(unsaid) }, add_new);
             }
         }
         Ok(found)
@@ -168,7 +236,7 @@ impl SignOut {
     /// Whether a session that an order names began early enough to be ended.
     async fn is_meant(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
         let until = match &end.extent {
-            EndExtent::Logout { .. } | EndExtent::Everything(_) => Some(end.sessions_until),
+            EndExtent::Logout { .. } | EndExtent::SessionOfUser { .. } | EndExtent::Everything(_) => Some(end.sessions_until),
             // Everything there is, or only what there was if the user has been let in again.
             EndExtent::LockedOut(_) => self.store.user_ended_at(&end.names(&self.reached_by(end))).await?,
         };
@@ -243,21 +311,38 @@ impl SignOut {
     }
 }
 
+/// Adds what is not there yet.
+fn add_new(all: &mut Vec<SessionHash>, more: Vec<SessionHash>) {
+    for hash in more {
+        if !all.contains(&hash) {
+            all.push(hash);
+        }
+    }
+}
+
 /// Whether an order names a session in memory, whose grant is known unless it is not in memory.
 fn names(end: &UserEnd, registrations: &Registrations, session: &Session, grant: Option<&Grant>, is_only_provider: bool) -> bool {
     // Providers choose their users' subjects and session identifiers, and two may choose the same.
     let is_of_provider = grant.map_or(is_only_provider, |grant| registrations.include(grant.registration()));
+    let is_one_of =
+        |keys: &[UserKey]| grant.is_some_and(|grant| UserKey::all_of(&grant.identity).iter().any(|key| keys.contains(key)));
     let is_meant = || match &end.extent {
         EndExtent::Logout { subject, provider_session } => {
             let is_users = |subject: &String| grant.is_some_and(|grant| grant.identity.subject == *subject);
             // As the store finds them: of a user's sessions also one that does not say of which one at the provider it came.
-            let is_unsaid = subject.is_some() && session.token.is_none() && session.provider_session.is_none();
+            let is_unsaid = subject.is_some() && is_unsaid(session);
             subject.as_ref().is_none_or(is_users)
                 && provider_session.as_deref().is_none_or(|sid| is_unsaid || session.provider_session.as_deref() == Some(sid))
         }
-        EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => {
-            grant.is_some_and(|grant| UserKey::all_of(&grant.identity).iter().any(|key| keys.contains(key)))
+        EndExtent::SessionOfUser { user, provider_session } => {
+            session.provider_session.as_deref() == Some(provider_session.as_str()) || (is_unsaid(session) && is_one_of(user))
         }
+        EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => is_one_of(keys),
     };
     is_of_provider && session.created_at <= end.sessions_until && is_meant()
+}
+
+/// Whether a session does not say of which one at the provider it came, and may be of any. A personal access token outlives them all.
+fn is_unsaid(session: &Session) -> bool {
+    session.token.is_none() && session.provider_session.is_none()
 }

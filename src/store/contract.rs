@@ -24,7 +24,7 @@ mod sessions;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tracing::{Instrument, field::Empty};
 
 use super::{
@@ -76,6 +76,8 @@ pub struct Store {
     rollbacks: Arc<Rollbacks>,
     clock_jumps: Arc<ClockJumps>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
+    /// Notified when the end of a session has enqueued a refresh token to be revoked.
+    revocations: Arc<Notify>,
     /// How many milliseconds this machine's clock and the database's are apart, as they were last compared.
     clock_skew: Arc<AtomicU64>,
     /// Whether grants are read with their ID tokens.
@@ -107,6 +109,7 @@ impl Store {
             rollbacks: Arc::default(),
             clock_jumps: Arc::default(),
             missing_keys: Arc::default(),
+            revocations: Arc::default(),
             clock_skew: Arc::default(),
             reads_id_tokens: false,
             metrics,

@@ -111,6 +111,11 @@ impl StoreError {
         self.fault() == Fault::Refused
     }
 
+    /// Whether the database refuses the very values of the call, and not what a row has: nobody but who sent them can do better.
+    pub fn is_of_values(&self) -> bool {
+        matches!(self, Self::Unavailable(sqlx::Error::Database(_))) && self.is_refusal()
+    }
+
     /// Whether the connection is of no further use.
     pub(super) fn spoils_connection(&self) -> bool {
         match self.fault() {

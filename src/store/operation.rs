@@ -97,6 +97,7 @@ operations! {
     SaveToken "save_token" Once,
     // Login attempts and logouts at the provider.
     ConsumeOnce "consume_once" Once,
+    ForgetConsumed "forget_consumed" Repeatable,
     SaveReturnTo "save_return_to" Repeatable,
     RememberLogout "remember_logout" Repeatable,
     EndUsers "end_users" Repeatable,
@@ -106,6 +107,7 @@ operations! {
     RecordClients "record_clients" Repeatable,
     SaveScimUser "save_scim_user" Repeatable,
     DeleteScimUser "delete_scim_user" Repeatable,
+    LockOutScimUser "lock_out_scim_user" Repeatable,
     // Grants and their renewal.
     BeginRenewal "begin_renewal" Repeatable,
     SaveRenewal "save_renewal" Repeatable,

@@ -105,6 +105,7 @@ impl Sqlite {
             ),
             migration(21, "tokens by age", include_str!("../../migrations/sqlite/0021_tokens_by_age.sql")),
             migration(22, "codes are dated", include_str!("../../migrations/sqlite/0022_codes_are_dated.sql")),
+            migration(23, "deleted users come back", include_str!("../../migrations/sqlite/0023_deleted_users_come_back.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

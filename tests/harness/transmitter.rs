@@ -9,6 +9,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -45,6 +46,14 @@ pub struct Stream {
     status: Option<u16>,
     /// It takes polls, and answers none.
     is_silent: bool,
+    ended_waits: Option<EndedWait>,
+}
+
+/// How a proxy before it ends polls that wait.
+#[derive(Clone, Copy, Debug)]
+pub enum EndedWait {
+    /// With this status, or by closing the connection.
+    By(Option<u16>),
 }
 
 impl Transmitter {
@@ -96,6 +105,11 @@ impl Transmitter {
         self.queued.notify_waiters();
     }
 
+    /// Polls that wait end soon, without an answer of its own.
+    pub fn end_waits(&self, ended: EndedWait) {
+        self.stream().ended_waits = Some(ended);
+    }
+
     /// What was polled until now.
     pub fn polled(&self) -> Stream {
         self.stream().clone()
@@ -136,8 +150,16 @@ impl Transmitter {
         if self.stream().is_silent {
             return std::future::pending().await;
         }
-        if waits {
-            self.wait().await;
+        let ended_waits = self.stream().ended_waits;
+        match ended_waits.filter(|_| waits) {
+            Some(EndedWait::By(Some(status))) => return StatusCode::from_u16(status).unwrap().into_response(),
+            // A body that breaks off before its end.
+            Some(EndedWait::By(None)) => {
+                let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("closed"))]);
+                return Body::from_stream(broken).into_response();
+            }
+            None if waits => self.wait().await,
+            None => {}
         }
         let stream = self.stream();
         if let Some(status) = stream.status {

@@ -187,7 +187,8 @@ async fn the_database_tells_its_version_rights_migrations_and_whether_replicas_h
         let (level, told) = of_check(&findings, check).unwrap();
         assert!(level == "ok" && told.contains(said), "{check}: {level} {told}");
     }
-    world.sql("DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)").await;
+    // One that makes no table: that a table is there already is another finding.
+    world.sql("DELETE FROM _sqlx_migrations WHERE version = 22").await;
     let (_, findings) = found(&world).await;
     assert!(of_check(&findings, "migrations").unwrap().1.contains("1 migrations have not been applied"), "{findings:#?}");
     world.set_store_read_only(true, true).await;

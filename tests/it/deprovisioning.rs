@@ -5,9 +5,12 @@ mod former_client;
 mod front_channel_logout;
 mod global_token_revocation;
 mod names;
+mod odd_scim;
 mod renamed;
 mod scim;
 mod security_events;
+mod session_events;
+mod token_names;
 mod unfinished;
 mod unheard;
 mod unknown_keys;
@@ -48,8 +51,7 @@ fn world() -> Builder {
 
 /// A bearer token of the provider's for `/api`, issued now.
 fn bearer(idp: &Idp, subject: &str) -> String {
-    let address = format!("{}@example.com", subject.trim_start_matches("sub-"));
-    idp.signed_access_token(&format!("{ACCESS}/api"), json!({"sub": subject, "email": address}), json!({}))
+    idp.signed_access_token(&format!("{ACCESS}/api"), user(subject.trim_start_matches("sub-")), json!({}))
 }
 
 /// A second provider, whose users a transmitter tells of: its line, itself, and its table in the settings.
@@ -89,8 +91,7 @@ async fn personal_token(visitor: &Visitor) -> String {
 /// A WebSocket that an API client opens with a token of the provider's.
 async fn websocket_of_client(world: &World, subject: &str) -> Socket {
     let mut request = "ws://app.test/websocket".into_client_request().unwrap();
-    let address = format!("{}@example.com", subject.trim_start_matches("sub-"));
-    let claims = json!({"sub": subject, "email": address});
+    let claims = user(subject.trim_start_matches("sub-"));
     let token = world.idp.signed_access_token(&format!("{ACCESS}/websocket"), claims, json!({}));
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let stream = TcpStream::connect(world.replicas.last().unwrap().address).await.unwrap();

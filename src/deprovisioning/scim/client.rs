@@ -101,7 +101,7 @@ impl Client {
             return Err(ScimError::Uniqueness);
         }
         match self.sign_out.store.save_scim_user(&stored, None, &self.names(&user.keys())).await? {
-            ScimSaved::Saved { blocked } => self.end(user.keys(), &blocked).await?,
+            ScimSaved::Saved { blocked } => self.end(&stored, user.keys(), &blocked).await?,
             ScimSaved::NameTaken => {
                 // It may be this request's own user, of whom it could not end everything when it came first.
                 let (found, _) = self.find_all(&ScimFilter::UserName(user.user_name), (0, 1)).await?;
@@ -143,7 +143,7 @@ impl Client {
         }
         match change {
             Change::Replace(_) | Change::Patch(_) => Ok(ScimAnswer::Found(self.render(&stored)?)),
-            Change::Delete => match self.sign_out.store.delete_scim_user(&stored).await? {
+            Change::Delete => match self.sign_out.store.delete_scim_user(&stored, &self.names(&user.own_keys())).await? {
                 ScimDeleted::Deleted => {
                     tracing::info!(request.id = &*self.request_id, scim.user = id, "a SCIM client has deleted a user");
                     Ok(ScimAnswer::Deleted)
@@ -169,7 +169,7 @@ impl Client {
             ScimSaved::Saved { blocked } => {
                 let mut keys = had.keys();
                 keys.extend(after.keys());
-                self.end(keys, &blocked).await?;
+                self.end(&stored, keys, &blocked).await?;
                 if !stored.active {
                     self.end_by_former_names(&stored.id, &former).await?;
                 }
@@ -180,8 +180,8 @@ impl Client {
         }
     }
 
-    /// Ends everything of whoever is locked out by one of these keys.
-    async fn end(&self, keys: Vec<UserKey>, blocked: &[UserName]) -> Result<(), ScimError> {
+    /// Ends everything of whoever is locked out by one of these keys, now that a user is as they are `stored`.
+    async fn end(&self, stored: &ScimUser, keys: Vec<UserKey>, blocked: &[UserName]) -> Result<(), ScimError> {
         let mut locked = Vec::new();
         for key in keys {
             if self.names(std::slice::from_ref(&key)).iter().any(|name| blocked.contains(name)) && !locked.contains(&key) {
@@ -193,6 +193,12 @@ impl Client {
         }
         let order = (random_text::<16>(), self.sign_out.clock.now().plus(BRIEFLY));
         let end = UserEnd::of_locked_out(&self.provider, locked, EndSource::Scim, order);
+        if !stored.active {
+            // A bearer token may name its user by the provider's identifier alone, which the directory need not know. Their sessions do, for as
+            // long as they are there.
+            let subjects = self.sign_out.subjects_of(&end).await?;
+            self.sign_out.store.lock_out_also(stored, &subjects).await?;
+        }
         Ok(self.sign_out.end_user(end).await?)
     }
 
@@ -227,8 +233,7 @@ impl Client {
     }
 
     fn names(&self, keys: &[UserKey]) -> Vec<UserName> {
-        let registrations = self.provider.registrations();
-        registrations.iter().flat_map(|registration| keys.iter().map(move |key| key.name(registration))).collect()
+        UserKey::each_name(keys, &self.provider.registrations())
     }
 
     /// The record of a new user, without an identifier.

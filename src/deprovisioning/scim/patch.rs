@@ -9,16 +9,20 @@ use super::{
     user::{Reading, User, Verb},
 };
 
-/// The most operations of a request.
+/// The most operations of a request, unless it deactivates the user.
 const MAX_OPERATIONS: usize = 100;
 
 /// The user after all operations of a request. If one of them fails, none has an effect, unless the others deactivate the user.
 pub(super) fn apply(user: &User, body: &Value) -> Result<User, ScimError> {
     let Value::Object(members) = body else { return Err(ScimError::Syntax("the body is no object")) };
-    let operations = member(members, "Operations").and_then(Value::as_array).filter(|all| all.len() <= MAX_OPERATIONS);
-    let operations = operations.ok_or(ScimError::Syntax("Operations is no list, or is too long"))?;
+    let operations = member(members, "Operations").and_then(Value::as_array);
+    let operations = operations.ok_or(ScimError::Syntax("Operations is no list"))?;
     let mut patched = user.clone();
-    match run(&mut patched, operations, Reading::Strict) {
+    let done = match operations.len() {
+        0..=MAX_OPERATIONS => run(&mut patched, operations, Reading::Strict),
+        _ => Err(ScimError::Syntax("Operations is too long")),
+    };
+    match done {
         Ok(()) => Ok(patched),
         Err(error) => user.clone().deactivate(error, |user| run(user, operations, Reading::Tolerant)),
     }
@@ -82,6 +86,10 @@ mod tests {
             json!({"op": "add", "path": USER_SCHEMA, "value": {"active": "False"}}),
             json!({"op": "replace", "value": {USER_SCHEMA: {"active": false}}}),
             json!({"op": "replace", "path": USER_SCHEMA, "value": {"active": false, "name": "no object", "emails": 5}}),
+            json!({"op": "replace", "path": "active", "value": [false]}),
+            json!({"op": "Replace", "path": "active", "value": [{"$ref": null, "value": "False"}]}),
+            json!({"op": "replace", "path": "active", "value": {"active": false}}),
+            json!({"op": "replace", "value": {"active": {"value": "false"}}}),
         ] {
             assert!(!apply(&ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
         }
@@ -128,6 +136,10 @@ mod tests {
         }
         let at_once = json!({"op": "replace", "value": {"userName": null, "active": "False", "displayName": "A\tB"}});
         assert!(!apply(&ann(), &json!({"Operations": [at_once]})).unwrap().active);
+        let mut many = vec![json!({"op": "add", "path": "nickName", "value": "x"}); 101];
+        assert!(apply(&ann(), &json!({"Operations": many})).is_err());
+        many.push(active.clone());
+        assert!(!apply(&ann(), &json!({"Operations": many})).unwrap().active);
         let and_back = json!([{"op": "move"}, active, {"op": "replace", "path": "active", "value": true}]);
         assert!(apply(&ann(), &json!({"Operations": and_back})).is_err());
     }
@@ -172,7 +184,9 @@ mod tests {
             json!({"Operations": [{"op": "move", "path": "active", "value": false}]}),
             json!({"Operations": [{"op": "replace", "path": "active"}]}),
             json!({"Operations": [{"op": "replace", "path": "active", "value": "maybe"}]}),
-            json!({"Operations": [{"op": "replace", "path": "active", "value": [false]}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": [false, false]}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": [[false]]}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": {"status": false}}]}),
             json!({"Operations": [{"op": "replace", "value": "x"}]}),
             json!({"Operations": [{"op": "replace", "path": ["active"], "value": false}]}),
             json!({"Operations": [{"op": "remove"}]}),

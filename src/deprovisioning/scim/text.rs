@@ -28,13 +28,27 @@ pub(super) fn shown(value: &Value) -> Option<String> {
     Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Microsoft Entra ID sends `"False"`. What is neither is refused: to take it for `true` would let somebody in.
+/// Microsoft Entra ID sends `"False"`, also as the `value` of the only one in a list. What is neither is refused: to take it for `true` would
+/// let somebody in.
 pub(super) fn boolean(name: &'static str, value: &Value) -> Result<bool, ScimError> {
+    let refused = || ScimError::Attribute(name);
+    let value = if let Value::Array(all) = value { only(all).ok_or_else(refused)? } else { value };
+    let value = match value.as_object() {
+        Some(members) => member(members, "value").or_else(|| member(members, name)).ok_or_else(refused)?,
+        None => value,
+    };
     match value {
         Value::Bool(value) => Ok(*value),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
         Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
         Value::String(_) | Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(ScimError::Attribute(name)),
+    }
+}
+
+fn only(all: &[Value]) -> Option<&Value> {
+    match all {
+        [only] => Some(only),
+        _ => None,
     }
 }
 

@@ -179,6 +179,12 @@ impl User {
         keys
     }
 
+    /// By what a user who is provisioned later is recognised as this one, who was deleted: by what no two users have. Others may have an address.
+    pub(super) fn own_keys(&self) -> Vec<UserKey> {
+        let identifier = self.external_id.iter().cloned().map(UserKey::Subject);
+        UserKey::of_username(&self.user_name).chain(identifier).collect()
+    }
+
     /// The resource as a response has it.
     pub(super) fn render(&self, id: &str, location: &str, created: &str, changed: &str) -> Value {
         let Profile { display_name, formatted, given_name, family_name, emails } = &self.profile;

@@ -26,6 +26,14 @@ impl Store {
         self.read(Read::IsConsumed, |connection| Box::pin(connection.is_consumed(hash))).await?.current()
     }
 
+    /// Takes back that [`Store::consume_once`] was called with this hash, which may be consumed again.
+    ///
+    /// # Errors
+    /// It may have been taken back.
+    pub async fn forget_consumed(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.write(Write::ForgetConsumed, |connection| Box::pin(connection.forget_consumed(hash))).await
+    }
+
     /// Saves an encrypted return address for a login attempt. `false`: `limit` are saved already, and this one was not.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::Store;
 use crate::{
     client_registration::Registrations,
     clock::Timestamp,
-    session::{EndSource, UserName},
+    session::{EndSource, UserKey, UserName},
     store::{
         ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError,
         operation::{Read, Write},
@@ -43,15 +43,29 @@ impl Store {
         Ok(saved)
     }
 
-    /// Deletes a user who is as they were `before`, and is let in by no login until somebody with one of their names is saved as active.
+    /// Deletes a user who is as they were `before`, and is let in by no login until somebody with one of their names is saved as active: with
+    /// one of their `own` names, by all of them.
     ///
     /// # Errors
     /// The user may have been deleted.
-    pub async fn delete_scim_user(&self, before: &ScimUser) -> Result<ScimDeleted, StoreError> {
-        let deletion = self.write(Write::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before))).await;
+    pub async fn delete_scim_user(&self, before: &ScimUser, own: &[UserName]) -> Result<ScimDeleted, StoreError> {
+        let deletion = self.write(Write::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before, own))).await;
         let (deleted, changed) = deletion?;
         self.announce_users(&changed);
         Ok(deleted)
+    }
+
+    /// Locks a user out who is not active by further names, until they are active again.
+    ///
+    /// # Errors
+    /// They may be locked out by them; locking them out again does no harm.
+    pub async fn lock_out_also(&self, user: &ScimUser, names: &[UserName]) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let lock = self.write(Write::LockOutScimUser, |connection| Box::pin(connection.lock_out_also(user, names))).await;
+        self.announce_users(&lock?);
+        Ok(())
     }
 
     /// Whether a user who has one of these names is let in by no login, because a SCIM client has deactivated or deleted them.
@@ -70,8 +84,8 @@ impl Store {
         self.read(Read::ScimNamesOfOthers, |connection| Box::pin(connection.names_of_others(names, id))).await?.current()
     }
 
-    /// Ends all sessions and personal access tokens of a user of whom the provider has told these names, if a SCIM client has locked one of
-    /// the names out. Returns whether it has. `at` is the time for the history.
+    /// Ends all sessions, personal access tokens and bearer tokens of a user of whom the provider has told these names, if a SCIM client has locked
+    /// one of the names out. Returns whether it has. `at` is the time for the history.
     ///
     /// # Errors
     /// Some may be alive still. Calling this again ends the rest.
@@ -85,15 +99,21 @@ impl Store {
         if names.is_empty() || !self.is_locked_out(names).await? {
             return Ok(false);
         }
+        // Of their bearer tokens some may name them otherwise.
+        let subjects = UserKey::each_name(&[UserKey::Subject(subject.to_owned())], registrations);
+        self.end_users(&subjects, at.just_before()).await?;
+        let mut has_ended = false;
         // Twice, because a token may be made of a session that has not ended yet.
         for registration in registrations.iter().chain(registrations.iter()) {
             let filter = SessionFilter { registration, subject: Some(subject), provider_session: None };
             for hash in self.find_sessions(filter).await?.current()? {
                 let Some(ended) = self.end_session(hash).await? else { continue };
-                self.metrics.logout();
-                tracing::info!(session = hash.short(), by = EndSource::Scim.as_str(), "logged out");
-                ended.events(hash, EndSource::Scim.as_str(), at).for_each(|event| self.enqueue_event(event));
+                self.record_logout(hash, &ended, EndSource::Scim.as_str(), at);
+                has_ended = true;
             }
+        }
+        if has_ended {
+            self.metrics.user_end(EndSource::Scim.as_str(), "ok");
         }
         Ok(true)
     }

@@ -170,7 +170,21 @@ impl Store {
     /// # Errors
     /// Whether the session ended is unknown, unless [`StoreError::nothing_was_written`].
     pub async fn end_session(&self, hash: SessionHash) -> Result<Option<EndedSession>, StoreError> {
-        self.end(hash, TokenFate::Revoked).await
+        let ended = self.end(hash, TokenFate::Revoked).await;
+        self.revocations.notify_one();
+        ended
+    }
+
+    /// Waits until a session has ended here whose refresh token is to be revoked.
+    pub async fn session_ended(&self) {
+        self.revocations.notified().await;
+    }
+
+    /// Records a logout that has ended a session: in the log, in the metrics, and in the history by who had it ended.
+    pub fn record_logout(&self, hash: SessionHash, ended: &EndedSession, by: &'static str, at: Timestamp) {
+        self.metrics.logout();
+        tracing::info!(session = hash.short(), by, "logged out");
+        ended.events(hash, by, at).for_each(|event| self.enqueue_event(event));
     }
 
     /// Ends a session as [`Store::end_session`] does, but leaves the refresh token alone at the provider.

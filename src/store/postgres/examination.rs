@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The tables whose rows Evergate reads and writes.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "grants",
     "sessions",
     "returned_attempts",
@@ -27,6 +27,7 @@ const TABLES: [&str; 16] = [
     "kept_posts",
     "scim_users",
     "scim_names",
+    "scim_names_of_deleted",
     "provider_hours",
     "clients",
 ];

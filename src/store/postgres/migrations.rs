@@ -57,6 +57,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         20 "clients follow one another" "0020_clients_follow_one_another.sql"
         21 "tokens by age" "0021_tokens_by_age.sql"
         22 "codes are dated" "0022_codes_are_dated.sql"
+        23 "deleted users come back" "0023_deleted_users_come_back.sql"
     }
 }
 

@@ -21,6 +21,11 @@ impl Connection<'_> {
         Ok(found.is_some())
     }
 
+    pub(in crate::store) async fn forget_consumed(&mut self, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.query("DELETE FROM returned_attempts WHERE hash = $1").bind(&hash[..]).execute().await?;
+        Ok(())
+    }
+
     /// Remembers a name until a time, which a later call may extend.
     pub(in crate::store) async fn remember_logout(&mut self, name: [u8; 32], until: Timestamp) -> Result<(), StoreError> {
         self.query(
@@ -38,16 +43,19 @@ impl Connection<'_> {
     /// Until when any of these names is remembered.
     pub(in crate::store) async fn logout_remembered_until(
         &mut self,
-        names: [[u8; 32]; 3],
+        names: &[[u8; 32]],
     ) -> Result<Option<Timestamp>, StoreError> {
-        let row = self
-            .query("SELECT MAX(expires_at) AS until FROM returned_attempts WHERE hash IN ($1, $2, $3)")
-            .bind(&names[0][..])
-            .bind(&names[1][..])
-            .bind(&names[2][..])
-            .fetch_one()
-            .await?;
-        Ok(row.get::<Option<i64>>("until")?.map(Timestamp))
+        let mut last = None;
+        // Most logins have no more names than one statement takes.
+        for names in names.chunks(8) {
+            let mut query = self
+                .query("SELECT MAX(expires_at) AS until FROM returned_attempts WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8)");
+            for name in names.iter().chain(names.iter().cycle()).take(8) {
+                query = query.bind(&name[..]);
+            }
+            last = last.max(query.fetch_one().await?.get::<Option<i64>>("until")?.map(Timestamp));
+        }
+        Ok(last)
     }
 
     pub(in crate::store) async fn save_return_to(

@@ -62,7 +62,8 @@ impl Connection<'_> {
             ScimFilter::ExternalId(id) => (users_where!("external_id = $3"), vec![id.clone()]),
         };
         let clients = serde_json::Value::from(clients).to_string();
-        for key in keys {
+        // Postgres has no text with a NUL, and nobody has such a name.
+        for key in keys.iter().filter(|key| !key.contains('\0')) {
             let count = self.query(total).bind(issuer).bind(clients.as_str()).bind(key.as_str());
             let count: i64 = count.fetch_one().await?.get("total")?;
             if count > 0 {
@@ -120,6 +121,7 @@ impl Connection<'_> {
         let blocked = if user.active {
             self.write_scim_names(&user.id, names).await?;
             self.let_in(names, user.changed_at).await?;
+            all.extend(self.let_in_deleted(user, names).await?);
             self.leave_names(user, &dropped).await?
         } else {
             // Also those of before: they are let in with the user, and what the user had by them is not good meanwhile.
@@ -129,10 +131,12 @@ impl Connection<'_> {
         Ok((ScimSaved::Saved { blocked }, all))
     }
 
-    /// Deletes a user whose row is as it was `before`, and who stays locked out by the names that they had. Returns those names.
+    /// Deletes a user whose row is as it was `before`, and who stays locked out by the names that they had. Whoever is provisioned with one of
+    /// their `own` is the same user. Returns all the names.
     pub(in crate::store) async fn delete_scim_user(
         &mut self,
         before: &ScimUser,
+        own: &[UserName],
     ) -> Result<(ScimDeleted, Vec<UserName>), StoreError> {
         let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
@@ -143,6 +147,7 @@ impl Connection<'_> {
             Some(_) => {
                 let names = connection.names_of_scim_user(&before.id).await?;
                 connection.lock_out(&before.id, &names).await?;
+                connection.write_names_of_deleted(&before.id, &names, own).await?;
                 connection.query("DELETE FROM scim_users WHERE id = $1").bind(&before.id).execute().await?;
                 (ScimDeleted::Deleted, names)
             }
@@ -150,6 +155,27 @@ impl Connection<'_> {
         drop(connection);
         transaction.commit().await?;
         Ok(deleted)
+    }
+
+    /// Locks a user out who is not active by further names, which are theirs until they are active again. Returns those by which they are.
+    pub(in crate::store) async fn lock_out_also(
+        &mut self,
+        user: &ScimUser,
+        names: &[UserName],
+    ) -> Result<Vec<UserName>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let mut connection = transaction.connection();
+        connection.lock_scim_users(user).await?;
+        let mut blocked = Vec::new();
+        if connection.scim_user(&user.id).await?.is_some_and(|found| !found.active) {
+            blocked = connection.lock_out(&user.id, names).await?;
+            for name in &blocked {
+                connection.add_scim_name(&user.id, name).await?;
+            }
+        }
+        drop(connection);
+        transaction.commit().await?;
+        Ok(blocked)
     }
 
     /// Makes the changes of a provider's users take turns: whether a name is locked out depends on who else has it.
@@ -232,13 +258,45 @@ impl Connection<'_> {
     async fn write_scim_names(&mut self, id: &str, names: &[UserName]) -> Result<(), StoreError> {
         self.query("DELETE FROM scim_names WHERE user_id = $1").bind(id).execute().await?;
         for name in names {
-            self.query("INSERT INTO scim_names (user_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(id)
-                .bind(&name.0[..])
-                .execute()
-                .await?;
+            self.add_scim_name(id, name).await?;
         }
         Ok(())
+    }
+
+    async fn add_scim_name(&mut self, id: &str, name: &UserName) -> Result<(), StoreError> {
+        let query = self.query("INSERT INTO scim_names (user_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+        query.bind(id).bind(&name.0[..]).execute().await?;
+        Ok(())
+    }
+
+    async fn write_names_of_deleted(&mut self, id: &str, names: &[UserName], own: &[UserName]) -> Result<(), StoreError> {
+        for name in names {
+            let query = self
+                .query("INSERT INTO scim_names_of_deleted (user_id, name, is_own) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+            query.bind(id).bind(&name.0[..]).bind(own.contains(name)).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a user in by the names of those who were deleted and are the same user, but for names of others who are not active. Returns them.
+    async fn let_in_deleted(&mut self, user: &ScimUser, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
+        let mut free = Vec::new();
+        for name in names {
+            let found = self.query("SELECT user_id FROM scim_names_of_deleted WHERE name = $1 AND is_own");
+            for row in found.bind(&name.0[..]).fetch_all().await? {
+                let deleted: String = row.get("user_id")?;
+                let all = self.query("SELECT name FROM scim_names_of_deleted WHERE user_id = $1").bind(&deleted);
+                for row in all.fetch_all().await? {
+                    let name = rows::user_name_from(row.get("name")?)?;
+                    if !names.contains(&name) && !self.is_name_of_another(&name, &user.id, false).await? {
+                        free.push(name);
+                    }
+                }
+                self.query("DELETE FROM scim_names_of_deleted WHERE user_id = $1").bind(&deleted).execute().await?;
+            }
+        }
+        self.let_in(&free, user.changed_at).await?;
+        Ok(free)
     }
 
     /// Whether another user who is active, or one who is not, has this name.
@@ -301,7 +359,7 @@ impl Connection<'_> {
         for name in names {
             self.query("UPDATE ended_users SET ended_at = $2, expires_at = $3 WHERE name = $1 AND ended_at = $4")
                 .bind(&name.0[..])
-                .bind(now.0.saturating_sub(1))
+                .bind(now.just_before().0)
                 .bind(now.0.saturating_add(millis(END_RETENTION)))
                 .bind(FOR_GOOD.0)
                 .execute()

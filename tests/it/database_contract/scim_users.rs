@@ -42,12 +42,12 @@ contract! {
         let renamed = ScimUser { user_name: "anna".into(), ..ann.clone() };
         assert_eq!(store.save_scim_user(&renamed, Some(&ann), &names).await.unwrap(), ScimSaved::Changed);
         assert_eq!(store.save_scim_user(&renamed, None, &names).await.unwrap(), ScimSaved::Changed);
-        assert_eq!(store.delete_scim_user(&ann).await.unwrap(), ScimDeleted::Changed);
+        assert_eq!(store.delete_scim_user(&ann, &[]).await.unwrap(), ScimDeleted::Changed);
         assert_eq!((all(&store).await, store.user_ended_at(&names).await.unwrap()), (vec![gone.clone()], FOR_GOOD));
         // A response may be lost, and the statement sent again.
         assert_eq!(store.save_scim_user(&gone, Some(&ann), &names).await.unwrap(), saved);
-        assert_eq!(store.delete_scim_user(&gone).await.unwrap(), ScimDeleted::Deleted);
-        assert_eq!(store.delete_scim_user(&gone).await.unwrap(), ScimDeleted::Deleted);
+        assert_eq!(store.delete_scim_user(&gone, &[]).await.unwrap(), ScimDeleted::Deleted);
+        assert_eq!(store.delete_scim_user(&gone, &[]).await.unwrap(), ScimDeleted::Deleted);
         assert_eq!(store.save_scim_user(&ann, Some(&gone), &names).await.unwrap(), ScimSaved::Changed, "what is deleted stays so");
         assert_eq!((all(&store).await, store.user_ended_at(&names).await.unwrap()), (vec![], FOR_GOOD));
     }

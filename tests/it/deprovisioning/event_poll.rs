@@ -1,7 +1,13 @@
 //! Security events that are polled for (RFC 8936).
 
 use super::*;
-use crate::harness::{Kind, idp::CLIENT_ID, logs::lines_with, transmitter::Transmitter};
+use crate::harness::{
+    Kind,
+    idp::CLIENT_ID,
+    logs::lines_with,
+    postgres,
+    transmitter::{EndedWait, Transmitter},
+};
 
 const TOKEN: &str = "a-token-for-the-stream";
 
@@ -66,6 +72,68 @@ async fn another_replica_polls_when_the_one_that_did_is_gone() {
 }
 
 #[tokio::test]
+async fn a_replica_that_stops_leaves_its_turn_to_poll_to_another() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let mut world = polling(world().on(Kind::Postgres), &transmitter, clock).start().await;
+    eventually("the first polls", async || transmitter.polled().most_at_once == 1).await;
+    world.add_replica().await;
+    assert!(world.replicas.remove(0).stop().await);
+    // No turn passes: the clock stands still.
+    transmitter.queue("event-1", disabled("nobody@example.com"));
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["event-1"]).await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_taken_holds_up_no_other() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let world = polling(world().on(Kind::Postgres), &transmitter, clock).start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+    let visitor = world.signed_in().await;
+    postgres::run(
+        &world.database_url(),
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$; \
+         CREATE TRIGGER fail BEFORE INSERT ON ended_users FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    .await;
+    transmitter.queue("a-stuck-one", disabled("nobody@example.com"));
+    let mut nobody = disabled("nobody@example.com");
+    nobody["sub_id"] = json!({"format": "opaque", "id": "a\0b"});
+    transmitter.queue("refused", nobody);
+    eventually("one is refused", async || transmitter.polled().refused.contains_key("refused")).await;
+    let polls = transmitter.polled().polls.len();
+    eventually("it is asked on", async || transmitter.polled().polls.len() > polls + 20).await;
+    assert!(!lines_with(&["polled for is put off", "a-stuck-one"]).is_empty());
+    let session = json!({"format": "complex", "session": {"format": "opaque", "id": "sid-1"}});
+    let events = json!({"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}});
+    transmitter.queue("session", json!({"aud": CLIENT_ID, "sub_id": session, "events": events}));
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["session"]).await;
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert!(transmitter.polled().waiting.contains_key("a-stuck-one"), "it comes again");
+    postgres::run(&world.database_url(), "DROP TRIGGER fail ON ended_users").await;
+    eventually("it is taken", async || transmitter.polled().acknowledged == ["session", "a-stuck-one"]).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_ends_quiet_polls_delays_no_event() {
+    for status in [Some(504), None] {
+        let clock = Clock::manual();
+        let transmitter = Transmitter::start(clock.clone()).await;
+        transmitter.end_waits(EndedWait::By(status));
+        let world = polling(world(), &transmitter, clock).start().await;
+        let visitor = world.signed_in().await;
+        let polls = transmitter.polled().polls.len();
+        eventually("it is asked on", async || transmitter.polled().polls.len() > polls + 20).await;
+        let id = format!("ann-{status:?}");
+        transmitter.queue(&id, disabled("ann@example.com"));
+        eventually("it is acknowledged", async || transmitter.polled().acknowledged.contains(&id)).await;
+        assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 0, "nothing has failed: {status:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_that_the_store_could_not_record_is_not_acknowledged_and_comes_again() {
     let clock = Clock::manual();
     let transmitter = Transmitter::start(clock.clone()).await;
@@ -74,7 +142,7 @@ async fn an_event_that_the_store_could_not_record_is_not_acknowledged_and_comes_
     eventually("a poll waits for an event", async || transmitter.polled().most_at_once == 1).await;
     world.store_line.as_ref().unwrap().cut();
     transmitter.queue("ann", disabled("ann@example.com"));
-    eventually("it was not taken", async || !lines_with(&["polled for was refused", "the store could not record it"]).is_empty())
+    eventually("it was not taken", async || !lines_with(&["polled for is put off", "the store could not record it"]).is_empty())
         .await;
     assert!(transmitter.polled().acknowledged.is_empty());
     world.store_line.as_ref().unwrap().mend();

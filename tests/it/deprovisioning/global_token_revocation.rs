@@ -26,7 +26,7 @@ pub(super) async fn revoke_for(world: &World, bearer: &str, identifier: Value) -
     revoke(world, bearer, &json!({"sub_id": identifier}).to_string()).await
 }
 
-fn by_issuer(world: &World, subject: &str) -> Value {
+pub(super) fn by_issuer(world: &World, subject: &str) -> Value {
     json!({"format": "iss_sub", "iss": world.idp.issuer(), "sub": subject})
 }
 
@@ -128,6 +128,7 @@ async fn a_request_that_names_nobody_revokes_nothing() {
         (json!({"sub_id": {"format": "phone_number", "phone_number": "+1"}}).to_string(), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({"sub_id": {"format": "email", "email": "*"}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"sub_id": {"format": "opaque", "id": ""}}).to_string(), StatusCode::BAD_REQUEST),
+        (json!({"sub_id": {"format": "opaque", "id": "a\0b"}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"sub_id": {}}).to_string(), StatusCode::BAD_REQUEST),
         (json!({"subject": {"format": "opaque", "id": "sub-ann"}}).to_string(), StatusCode::BAD_REQUEST),
         (

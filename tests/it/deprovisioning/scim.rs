@@ -306,7 +306,7 @@ async fn what_a_directory_may_not_do_is_refused_in_scim_s_words() {
         let refused = ask(&world, method.clone(), path, json!({})).await;
         assert_eq!((refused.status, refused.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allowed), "{method} {path}");
     }
-    let large = ask(&world, Method::POST, USERS, json!({"userName": "x", "displayName": "a".repeat(100_000)})).await;
+    let large = ask(&world, Method::POST, USERS, json!({"userName": "x", "displayName": "a".repeat(1_100_000)})).await;
     assert_eq!((large.status, large.header("content-type")), (StatusCode::PAYLOAD_TOO_LARGE, "application/scim+json"));
     assert_eq!(large.json()["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
     assert_eq!(ask(&world, Method::GET, USERS, Value::Null).await.json()["totalResults"], json!(1));

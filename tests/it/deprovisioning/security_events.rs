@@ -11,7 +11,7 @@ use crate::harness::{
 
 const PATH: &str = "/oauth2/security_events";
 const SECRET: &str = "a-secret-of-the-transmitter-0123456789";
-const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type";
+pub(super) const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type";
 
 /// The claims of an event of this type about ann.
@@ -20,7 +20,7 @@ fn about_ann(event_type: &str) -> Value {
 }
 
 /// An event that the provider signs, but for these claims and header members.
-fn of_provider(idp: &Idp, edits: Value, header: Value) -> String {
+pub(super) fn of_provider(idp: &Idp, edits: Value, header: Value) -> String {
     let mut claims = about_ann(&format!("{CAEP}/session-revoked"));
     for unusual in ["exp", "nbf", "sub"] {
         claims[unusual] = Value::Null;
@@ -30,7 +30,7 @@ fn of_provider(idp: &Idp, edits: Value, header: Value) -> String {
     idp.signed_event("secevent+jwt", CLIENT_ID, claims, header)
 }
 
-async fn push(world: &World, token: &str) -> Reply {
+pub(super) async fn push(world: &World, token: &str) -> Reply {
     push_with(world, &[("content-type", "application/secevent+jwt")], token).await
 }
 
@@ -133,6 +133,7 @@ async fn an_event_that_is_not_to_be_believed_ends_nothing() {
             "invalid_request",
         ),
         ("no subject", json!({"sub_id": null}), json!({}), "invalid_request"),
+        ("a subject that nobody has", json!({"sub_id": {"format": "opaque", "id": "a\0b"}}), json!({}), "invalid_request"),
         ("a subject without a format", json!({"sub_id": {"id": "sub-ann"}}), json!({}), "invalid_request"),
         ("no address", json!({"sub_id": {"format": "email", "email": "*"}}), json!({}), "invalid_request"),
         (

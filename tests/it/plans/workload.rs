@@ -59,7 +59,7 @@ async fn logins_and_sessions(store: &Store) {
         let filter = SessionFilter { registration: REGISTRATION, subject, provider_session };
         assert!(!store.find_sessions(filter).await.unwrap().current().unwrap().is_empty(), "{filter:?}");
         store.remember_logout(filter, AT).await.unwrap();
-        store.was_logged_out_since(filter, AT).await.unwrap();
+        store.was_logged_out_since(filter, &[], AT).await.unwrap();
     }
     let (page, next) = store.list_sessions(ListPosition::START).await.unwrap();
     assert_eq!(page.len(), 100);
@@ -106,6 +106,8 @@ async fn logins_and_sessions(store: &Store) {
     assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
     store.consume_once(shared.0, AT).await.unwrap();
     assert!(store.is_consumed(shared.0).await.unwrap());
+    store.forget_consumed(shared.0).await.unwrap();
+    assert!(!store.is_consumed(shared.0).await.unwrap());
 }
 
 async fn renewals(store: &Store) {
