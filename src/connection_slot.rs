@@ -68,6 +68,11 @@ impl ConnectionSlot {
         false
     }
 
+    /// Whether the slot was one of the reserve when that was last asked for.
+    pub fn is_held_in_reserve(&self) -> bool {
+        self.0.is_of_reserve.load(Ordering::Relaxed)
+    }
+
     /// Marks the connection as in use until the guard and all its clones are dropped. Whatever belongs to a request holds one,
     /// also where it outlives the serving of requests, as a tunnel does.
     pub fn in_use(&self) -> InUse {
@@ -83,6 +88,11 @@ impl ConnectionSlot {
     /// Since when nothing has been in progress on the connection, if nothing is.
     pub fn idle_since(&self) -> Instant {
         self.0.taken + Duration::from_nanos(self.0.idle_since.load(Ordering::Relaxed))
+    }
+
+    /// Whether the slot was taken less than so long ago.
+    pub fn is_young(&self, age: Duration) -> bool {
+        now().duration_since(self.0.taken) < age
     }
 
     /// Whether somebody still reads a request's body from the connection. That alone does not make it in use, so that a client

@@ -56,7 +56,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::secret::Secret;
 
-pub use access_token::{AccessToken, AccessTokenError};
+pub use access_token::{AccessToken, AccessTokenError, OtherNames};
 pub use authorization::{AuthorizationOptions, CallbackProof, LOGIN_PARAMETERS};
 pub use claims::{ClaimMapping, Claims, ClaimsError, is_name};
 pub use client_auth_method::ClientAuthMethod;

@@ -36,7 +36,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -129,6 +132,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
 /// When the process is out of file descriptors, accepting again immediately would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// When so long no connection has come, none is left in the kernel's queue.
+const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Serves connections of `listener` until `stop`, then completes the requests in progress. `make_service` is called for each
 /// connection. No more connections are served at the same time than there are `slots`; where all are in use, others wait in the kernel's
@@ -143,7 +148,18 @@ where
 {
     let connections = TaskTracker::new();
     let protocols = Arc::new(Protocols::new());
-    while let Some(accepted) = stop.run_until_cancelled(listener.socket.accept()).await {
+    let mut left_in_queue = BACKLOG;
+    loop {
+        let accepted = match stop.run_until_cancelled(listener.socket.accept()).await {
+            Some(accepted) => accepted,
+            // What waits in the kernel's queue has connected already, and would be reset when the socket is closed.
+            None if left_in_queue == 0 => break,
+            None => {
+                left_in_queue -= 1;
+                let Ok(accepted) = timeout(QUEUE_PAUSE, listener.socket.accept()).await else { break };
+                accepted
+            }
+        };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {

@@ -317,10 +317,9 @@ impl SignOut {
         let (key, now) = (UserKey::Subject(subject.to_owned()), self.clock.now());
         for provider in self.providers.iter().filter(|provider| provider.issuer() == issuer) {
             let registrations = provider.registrations();
-            self.end_names(&UserKey::each_name(std::slice::from_ref(&key), &registrations), now).await?;
-            // Tokens may name the user otherwise: by all that their sessions know of them.
-            let sessions = self.sessions_of_subject(subject, &registrations).await?.current()?;
-            self.end_names(&self.names_of_owners(&sessions, &registrations).await?, now).await?;
+            let mut names = UserKey::each_name(std::slice::from_ref(&key), &registrations);
+            names.extend(UserKey::token_names(subject, &registrations));
+            self.end_names(&names, now).await?;
         }
         Ok(())
     }

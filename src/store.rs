@@ -63,5 +63,5 @@ pub use records::{
     Knowledge, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, ReplacedSession, Resealed,
     SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
-pub use scim_records::{ScimDeleted, ScimFilter, ScimSaved, ScimUser};
+pub use scim_records::{OwnNames, ScimDeleted, ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

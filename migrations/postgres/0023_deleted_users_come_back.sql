@@ -2,8 +2,8 @@
 CREATE TABLE scim_names_of_deleted (
     user_id TEXT NOT NULL,
     name    BYTEA NOT NULL,
-    -- Whether a new user who has it is the same: a user name or an identifier, and no address, which others may have.
-    is_own  BOOLEAN NOT NULL,
+    -- 1 a user name, 2 the provider's identifier: a new user who has it is the same. 0 any other name, which others may have too.
+    kind    BIGINT NOT NULL,
     PRIMARY KEY (user_id, name)
 );
 

@@ -38,15 +38,21 @@ impl IssuedBy {
     /// as Okta's, whose `sub` is the login.
     pub(super) fn names_of(&self, token: &AccessToken) -> Arc<[UserName]> {
         let Some(provider) = self.provider() else { return Arc::default() };
+        let (subject, other, registrations) = (&token.identity.subject, &token.other_names, provider.registrations());
         let mut keys = UserKey::all_of(&token.identity);
-        for name in token.other_names.iter().chain([&token.identity.subject]) {
-            for key in UserKey::any_of(name) {
-                if !keys.contains(&key) {
-                    keys.push(key);
-                }
+        let mut add = |key| {
+            if !keys.contains(&key) {
+                keys.push(key);
             }
-        }
-        UserKey::each_name(&keys, &provider.registrations()).into()
+        };
+        // An identifier may be what another user has chosen as a name: it is a login where the token has the identifier besides, or if it
+        // is an address.
+        let login = Some(subject).filter(|subject| other.subject.is_some() || subject.contains('@'));
+        login.into_iter().chain(&other.login).flat_map(|login| UserKey::of_login(login)).for_each(&mut add);
+        other.subject.iter().cloned().map(UserKey::Subject).for_each(&mut add);
+        let subjects = std::iter::once(subject).chain(&other.subject);
+        let tokens = subjects.flat_map(|subject| UserKey::token_names(subject, &registrations));
+        UserKey::each_name(&keys, &registrations).into_iter().chain(tokens).collect()
     }
 
     /// The provider, if it is one.

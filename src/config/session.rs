@@ -50,7 +50,7 @@ const STORE_OUTAGE_GRACE: Setting = setting(
     "store_outage_grace",
     ValueType::Duration,
     "1m",
-    "The grace period of an outage of the store: how long a replica serves the sessions that it has in memory while Postgres cannot be asked, with an identity that is marked stale; then 503. A session that is ended on another replica during a partition lives at most this long here. `0` answers 503 at once. An outage logs nobody out.",
+    "The grace period of an outage of the store: how long a replica serves the sessions that it has in memory while Postgres cannot be asked, with an identity that is marked stale; then 503. Who was ended is taken as known for as long, and for 5 s at least, before bearer tokens of the provider get 503. A session that is ended on another replica during a partition lives at most this long here. `0` answers 503 at once. An outage logs nobody out.",
 );
 
 /// The most that the cache may be told to keep.

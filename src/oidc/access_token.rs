@@ -18,8 +18,8 @@ use crate::{
 pub struct AccessToken {
     /// Whose it is.
     pub identity: Identity,
-    /// By what else its user may be named, besides the identity. For ends alone: whom somebody names in order to be rid of them.
-    pub other_names: Vec<String>,
+    /// What else names its user.
+    pub other_names: OtherNames,
     /// Its audiences (`aud`).
     pub audiences: Vec<String>,
     /// The client that obtained it.
@@ -32,6 +32,16 @@ pub struct AccessToken {
     pub expires_at: Option<Timestamp>,
     /// Whether it was verified here, so that nothing but time changes the verdict.
     pub is_self_contained: bool,
+}
+
+/// What names the user of a token besides `sub` and the claims of the settings. For ends alone: whom somebody names in order to be rid of
+/// them.
+#[derive(Debug, Default)]
+pub struct OtherNames {
+    /// The provider's identifier, where `sub` is the login: Okta's `uid`.
+    pub subject: Option<String>,
+    /// The login: `username` of introspection (RFC 7662 section 2.2).
+    pub login: Option<String>,
 }
 
 /// Why an access token is not accepted. The texts are for the log.
@@ -54,14 +64,10 @@ impl AccessTokenError {
 /// The claims by which a client is named: RFC 9068, OpenID Connect, Okta, and Microsoft Entra ID's first version.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
-/// What names the user beside `sub` and the claims of the settings: Okta's `uid`, where `sub` is the login, and `username` of introspection
-/// (RFC 7662 section 2.2).
-const OTHER_NAMES: [&str; 2] = ["uid", "username"];
-
 /// By what else the user of a token is named.
-pub(super) fn other_names(claims: &Claims) -> Vec<String> {
-    let text = |name: &&str| claims.get(*name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    OTHER_NAMES.iter().filter_map(text).map(str::to_owned).collect()
+pub(super) fn other_names(claims: &Claims) -> OtherNames {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    OtherNames { subject: text("uid"), login: text("username") }
 }
 
 /// When a token was issued at the earliest: introspection need not have an `iat` (RFC 7662 section 2.2).

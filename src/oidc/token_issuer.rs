@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde_json::Value;
 
 use super::{
-    AccessToken, AccessTokenError, ClaimMapping, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
+    AccessToken, AccessTokenError, ClaimMapping, OtherNames, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
     access_token::{check_claims, check_type, use_of},
     document::{Document, NO_KEY, read_keys},
     http::HttpClient,
@@ -132,7 +132,7 @@ impl TokenIssuer {
         let expires_at = Some(expires_at);
         Ok(AccessToken {
             identity,
-            other_names: Vec::new(),
+            other_names: OtherNames::default(),
             audiences,
             client,
             scopes,

@@ -21,7 +21,7 @@ use std::{
 
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout},
+    time::{Instant, sleep},
 };
 
 use super::activity::ConnectionActivity;
@@ -49,6 +49,15 @@ struct OpenConnection {
 pub(super) struct Registered {
     slots: Arc<ConnectionSlots>,
     number: u64,
+}
+
+/// Of which slots one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Those of the reserve. One on which no request has come yet is left to send it for a moment, because it is there to be answered.
+    Reserve,
+    /// All others.
+    Others,
 }
 
 /// One that was to make room and has not yet, because a request came in that moment or its client is far away, leaves it to another
@@ -103,17 +112,25 @@ impl ConnectionSlots {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 return ConnectionSlot::new(permit);
             }
-            if !self.evict() {
+            let one_ends = self.evict(Share::Others);
+            if !one_ends {
                 self.warn();
                 if let Ok(permit) = Arc::clone(&self.reserve).try_acquire_owned() {
                     return ConnectionSlot::of_reserve(permit, Arc::clone(&self.free));
                 }
+                self.evict(Share::Reserve);
             }
-            match timeout(EVICTION_TIME, Arc::clone(&self.free).acquire_owned()).await {
-                Ok(Ok(permit)) => return ConnectionSlot::new(permit),
-                // Nobody closes the semaphore. If somebody did, there would never be a slot.
-                Ok(Err(_closed)) => return pending().await,
-                Err(_) => {}
+            // Nobody closes the semaphores. If somebody did, there would never be a slot.
+            tokio::select! {
+                permit = Arc::clone(&self.free).acquire_owned() => match permit {
+                    Ok(permit) => return ConnectionSlot::new(permit),
+                    Err(_closed) => return pending().await,
+                },
+                permit = Arc::clone(&self.reserve).acquire_owned(), if !one_ends => match permit {
+                    Ok(permit) => return ConnectionSlot::of_reserve(permit, Arc::clone(&self.free)),
+                    Err(_closed) => return pending().await,
+                },
+                () = sleep(EVICTION_TIME) => {}
             }
         }
     }
@@ -135,11 +152,12 @@ impl ConnectionSlots {
         }
     }
 
-    /// Has the connections end that are needed least, of those that are not in use: one where there are few, more where there are many, so that
+    /// Has the connections of a share end that are needed least, of those that are not in use: one where there are few, more where there are many, so that
     /// a flood of newcomers does not look through all of them for each one. Whether any is about to end.
-    fn evict(&self) -> bool {
+    fn evict(&self, share: Share) -> bool {
         let open = self.open.lock();
-        let idle = || open.iter().filter(|(_, connection)| connection.may_be_evicted());
+        let of_share = || open.iter().filter(|(_, connection)| connection.share() == share);
+        let idle = || of_share().filter(|(_, connection)| connection.may_be_evicted());
         let silent = idle().filter(|(_, connection)| !connection.activity.has_begun()).count();
         // A few are newcomers, which are about to send their first request.
         let are_silent_first = silent > self.max / MANY_SILENT;
@@ -154,13 +172,18 @@ impl ConnectionSlots {
         for (_, connection) in least.iter().take(evicted) {
             connection.activity.evict();
         }
-        evicted > 0 || open.values().any(|connection| connection.activity.is_evicted())
+        evicted > 0 || of_share().any(|(_, connection)| connection.activity.is_evicted())
     }
 }
 
 impl OpenConnection {
+    fn share(&self) -> Share {
+        if self.slot.is_held_in_reserve() { Share::Reserve } else { Share::Others }
+    }
+
     fn may_be_evicted(&self) -> bool {
-        !self.activity.is_evicted() && self.activity.is_idle(&self.slot)
+        let is_awaited = self.share() == Share::Reserve && !self.activity.has_begun() && self.slot.is_young(EVICTION_TIME);
+        !is_awaited && !self.activity.is_evicted() && self.activity.is_idle(&self.slot)
     }
 }
 

@@ -90,11 +90,10 @@ impl UserKey {
         std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
-    /// All keys of a user whom a text names that may be the provider's identifier, a user name, or an address.
-    pub fn any_of(text: &str) -> impl Iterator<Item = Self> {
+    /// All keys of a user whom a text names that is a user name, and may be an address.
+    pub fn of_login(text: &str) -> impl Iterator<Item = Self> {
         let address = Some(text).filter(|text| text.contains('@'));
-        let addresses = address.into_iter().flat_map(Self::of_email);
-        std::iter::once(Self::Subject(text.to_owned())).chain(Self::of_username(text)).chain(addresses)
+        Self::of_username(text).chain(address.into_iter().flat_map(Self::of_email))
     }
 
     /// All names of this user at a provider, for each of the clients that Evergate is or was there.
@@ -122,6 +121,14 @@ impl UserKey {
             Self::Username(text) => ("username", text),
         };
         UserName(sha256(format!("{:?}", ("user", issuer, client_id, kind, text)).as_bytes()))
+    }
+
+    /// The names of a user for bearer tokens alone, by the provider's identifier: whatever is refused by these refuses no login.
+    pub fn token_names(subject: &str, registrations: &Registrations) -> Vec<UserName> {
+        let name = |ClientRegistration { issuer, client_id }: ClientRegistration<'_>| {
+            UserName(sha256(format!("{:?}", ("bearer tokens", issuer, client_id, subject)).as_bytes()))
+        };
+        registrations.iter().map(name).collect()
     }
 }
 

@@ -60,6 +60,9 @@ impl SignIn {
             self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
         }
+        let (tokens, now) =
+            (UserKey::token_names(&login.identity.subject, &self.provider.registrations()), self.parts.clock.now());
+        self.parts.with_patience(|| self.parts.store.let_tokens_in(&tokens, now)).await?;
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
         let Some((saved, cookies)) = self.save_login(login, existing, at, mode).await? else {

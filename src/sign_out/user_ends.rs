@@ -4,7 +4,10 @@
 //! While the store cannot record it, the sessions that this replica knows end here at once, the rest later, and the sender is told to
 //! send it again: other replicas may know more sessions.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use super::{EndExtent, LogoutInitiator, SignOut, UserEnd, pending_ends::name_of};
 use crate::{
@@ -12,7 +15,6 @@ use crate::{
     client_registration::Registrations,
     clock::Timestamp,
     grant::Grant,
-    identity::Identity,
     reading::Reading,
     session::{EndSource, Session, SessionHash, UserKey, UserName, unrecorded::Extent},
     store::StoreError,
@@ -137,7 +139,7 @@ impl SignOut {
                 EndExtent::LockedOut(_) => Some(at.just_before()),
             };
             if let Some(until) = until {
-                self.end_names(&self.names_of_owners(&meant, &registrations).await?, until).await?;
+                self.end_names(&self.token_names_of(&meant, &registrations).await?, until).await?;
             }
             for hash in meant {
                 self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
@@ -158,44 +160,27 @@ impl SignOut {
         Ok(())
     }
 
-    /// All names of those whose sessions these are.
-    pub(super) async fn names_of_owners(
-        &self,
-        sessions: &[SessionHash],
-        registrations: &Registrations,
-    ) -> Result<Vec<UserName>, StoreError> {
-        let mut names = Vec::new();
-        for hash in sessions {
-            let Some(identity) = self.owner_of(*hash).await? else { continue };
-            names.extend(UserKey::names(&identity, registrations));
-        }
-        names.sort_unstable_by_key(|name| name.0);
-        names.dedup();
-        Ok(names)
-    }
-
-    /// Whose session this is; `None` if it is gone, or its row cannot be read, which spares nobody.
-    async fn owner_of(&self, session: SessionHash) -> Result<Option<Identity>, StoreError> {
-        match self.grant_of(session).await {
-            Err(error) if error.is_refusal() => Ok(None),
-            found => Ok(found?.map(|grant| grant.identity)),
-        }
-    }
-
-    /// The provider's identifiers of the users whom an order names, by their sessions.
+    /// By what bearer tokens are refused of the users whom an order names: by the provider's identifiers that their sessions know.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn subjects_of(&self, end: &UserEnd) -> Result<Vec<UserName>, StoreError> {
-        let (registrations, mut subjects) = (self.reached_by(end), Vec::new());
-        for hash in self.find(end).await?.current()? {
-            let Some(identity) = self.owner_of(hash).await? else { continue };
-            let subject = UserKey::Subject(identity.subject);
-            if !subjects.contains(&subject) {
-                subjects.push(subject);
+    pub async fn token_names_of_users(&self, end: &UserEnd) -> Result<Vec<UserName>, StoreError> {
+        self.token_names_of(&self.find(end).await?.current()?, &self.reached_by(end)).await
+    }
+
+    /// The same of those whose sessions these are. Addresses and user names are not among them: others may have one too.
+    async fn token_names_of(&self, sessions: &[SessionHash], registrations: &Registrations) -> Result<Vec<UserName>, StoreError> {
+        let mut subjects = BTreeSet::new();
+        for hash in sessions {
+            match self.grant_of(*hash).await {
+                Ok(Some(grant)) => drop(subjects.insert(grant.identity.subject)),
+                Ok(None) => {}
+                // A row that cannot be read spares nobody else.
+                Err(error) if error.is_refusal() => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(UserKey::each_name(&subjects, &registrations))
+        Ok(subjects.iter().flat_map(|subject| UserKey::token_names(subject, registrations)).collect())
     }
 
     /// The sessions that an order names, whenever they began.

@@ -108,6 +108,7 @@ operations! {
     SaveScimUser "save_scim_user" Repeatable,
     DeleteScimUser "delete_scim_user" Repeatable,
     LockOutScimUser "lock_out_scim_user" Repeatable,
+    LetTokensIn "let_tokens_in" Repeatable,
     // Grants and their renewal.
     BeginRenewal "begin_renewal" Repeatable,
     SaveRenewal "save_renewal" Repeatable,

@@ -25,6 +25,36 @@ pub struct ScimUser {
     pub changed_at: Timestamp,
 }
 
+/// The names of a user that no two users of a directory have at one time: two may have one address.
+#[derive(Clone, Debug, Default)]
+pub struct OwnNames {
+    /// Of the user name, which somebody else may be given later.
+    pub user_names: Vec<UserName>,
+    /// Of the provider's identifier, which nobody else is ever given.
+    pub identifiers: Vec<UserName>,
+}
+
+impl OwnNames {
+    /// The kind of a name that is the identifier.
+    pub(super) const IDENTIFIER: i64 = 2;
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &UserName> {
+        self.user_names.iter().chain(&self.identifiers)
+    }
+
+    /// Which of them a name is, as it is stored.
+    pub(super) fn kind_of(&self, name: &UserName) -> i64 {
+        if self.identifiers.contains(name) { Self::IDENTIFIER } else { i64::from(self.user_names.contains(name)) }
+    }
+
+    /// Whether whoever has these may be the one who had those, one name of whom is the same: not by another identifier.
+    pub(super) fn may_be_of(&self, had: &Self) -> bool {
+        let is_unknown = self.identifiers.is_empty() || had.identifiers.is_empty();
+        is_unknown || self.identifiers.iter().any(|identifier| had.identifiers.contains(identifier))
+    }
+}
+
 /// Selects users whom a SCIM client has provisioned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScimFilter {

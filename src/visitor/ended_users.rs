@@ -9,6 +9,7 @@ use tokio::sync::{
 
 use super::{Sources, Visitors};
 use crate::{
+    clock::Stopwatch,
     reading::Reading,
     session::{OwnerStanding, TokenOwner},
     store::{Change, Condition, Hearing, StoreError},
@@ -19,18 +20,18 @@ use crate::{
 const UNHEARD: Duration = Duration::from_millis(500);
 /// The pause after the store has failed.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many reads fail before that is told: an outage of the store has a line of its own.
-const FAILURES_TOLD: u32 = 10;
+/// For how long reads fail before that is told: an outage of the store has a line of its own.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// How long a request waits until it is known who was ended: longer than a replica that is well goes without saying so.
 const KNOWN_WAIT: Duration = Duration::from_secs(3);
 
 impl Visitors {
-    /// Whether the user of a bearer token was ended since it was issued. Waits a moment while that is not known.
+    /// Whether the user of a bearer token was ended since it was issued. Waits a moment while that is not known, unless the store is away.
     pub async fn standing(&self, owner: &TokenOwner) -> OwnerStanding {
         let Sources { cache, clock, .. } = &self.sources;
         let ended_users = cache.ended_users();
         let standing = ended_users.standing(owner, clock.now());
-        if standing != OwnerStanding::Unknown {
+        if standing != OwnerStanding::Unknown || self.sources.store.condition() == Condition::Unavailable {
             return standing;
         }
         let _is_known = tokio::time::timeout(KNOWN_WAIT, ended_users.until_known(|| clock.now())).await;
@@ -44,14 +45,15 @@ impl Visitors {
 
     /// Follows, for as long as it runs, who was ended, so that bearer tokens of theirs are refused and what is open with them is cut.
     pub async fn follow_ended_users(&self) {
-        let (mut failures, mut is_told) = (0_u32, false);
+        let (mut failing_since, mut is_told) = (None, false);
         loop {
             // Subscribed before they are read, so that none is missed in between.
             let (changes, hearing) = (self.sources.store.changes(), self.sources.store.watch_hearing());
+            let asked = Stopwatch::start();
             let read = self.read_ended_users().await;
             if let Err(error) = &read {
-                failures = failures.saturating_add(1);
-                if !is_told && failures >= FAILURES_TOLD && self.sources.store.condition() != Condition::Unavailable {
+                let since = *failing_since.get_or_insert(asked);
+                if !is_told && since.elapsed() >= TOLD_AFTER && self.sources.store.condition() != Condition::Unavailable {
                     is_told = true;
                     tracing::warn!(
                         error = causes(error),
@@ -59,7 +61,7 @@ impl Visitors {
                     );
                 }
             } else {
-                failures = 0;
+                failing_since = None;
                 if std::mem::take(&mut is_told) {
                     tracing::info!("users who were ended can be read again");
                 }

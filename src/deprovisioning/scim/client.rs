@@ -23,7 +23,7 @@ use crate::{
     secret::{hex, random, random_text},
     session::{EndSource, UserKey, UserName},
     sign_out::{SignOut, UserEnd},
-    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError},
+    store::{OwnNames, ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError},
 };
 
 /// How long an order is remembered, of which none is a repetition.
@@ -100,7 +100,7 @@ impl Client {
         if found.iter().any(|found| found.client_id != stored.client_id) {
             return Err(ScimError::Uniqueness);
         }
-        match self.sign_out.store.save_scim_user(&stored, None, &self.names(&user.keys())).await? {
+        match self.sign_out.store.save_scim_user(&stored, None, &self.names(&user.keys()), &self.own_names(&user)).await? {
             ScimSaved::Saved { blocked } => self.end(&stored, user.keys(), &blocked).await?,
             ScimSaved::NameTaken => {
                 // It may be this request's own user, of whom it could not end everything when it came first.
@@ -143,7 +143,7 @@ impl Client {
         }
         match change {
             Change::Replace(_) | Change::Patch(_) => Ok(ScimAnswer::Found(self.render(&stored)?)),
-            Change::Delete => match self.sign_out.store.delete_scim_user(&stored, &self.names(&user.own_keys())).await? {
+            Change::Delete => match self.sign_out.store.delete_scim_user(&stored, &self.own_names(&user)).await? {
                 ScimDeleted::Deleted => {
                     tracing::info!(request.id = &*self.request_id, scim.user = id, "a SCIM client has deleted a user");
                     Ok(ScimAnswer::Deleted)
@@ -165,7 +165,12 @@ impl Client {
         let stored = self.stored(after, &former, now)?;
         let (id, client_id) = (before.id.clone(), before.client_id.clone());
         let stored = ScimUser { id, client_id, created_at: before.created_at, ..stored };
-        match self.sign_out.store.save_scim_user(&stored, Some(before), &self.names(&after.keys())).await? {
+        match self
+            .sign_out
+            .store
+            .save_scim_user(&stored, Some(before), &self.names(&after.keys()), &self.own_names(after))
+            .await?
+        {
             ScimSaved::Saved { blocked } => {
                 let mut keys = had.keys();
                 keys.extend(after.keys());
@@ -196,8 +201,8 @@ impl Client {
         if !stored.active {
             // A bearer token may name its user by the provider's identifier alone, which the directory need not know. Their sessions do, for as
             // long as they are there.
-            let subjects = self.sign_out.subjects_of(&end).await?;
-            self.sign_out.store.lock_out_also(stored, &subjects).await?;
+            let tokens = self.sign_out.token_names_of_users(&end).await?;
+            self.sign_out.store.lock_out_also(stored, &tokens).await?;
         }
         Ok(self.sign_out.end_user(end).await?)
     }
@@ -234,6 +239,11 @@ impl Client {
 
     fn names(&self, keys: &[UserKey]) -> Vec<UserName> {
         UserKey::each_name(keys, &self.provider.registrations())
+    }
+
+    fn own_names(&self, user: &User) -> OwnNames {
+        let [user_names, identifiers] = user.own_keys().map(|keys| self.names(&keys));
+        OwnNames { user_names, identifiers }
     }
 
     /// The record of a new user, without an identifier.

@@ -179,10 +179,10 @@ impl User {
         keys
     }
 
-    /// By what a user who is provisioned later is recognised as this one, who was deleted: by what no two users have. Others may have an address.
-    pub(super) fn own_keys(&self) -> Vec<UserKey> {
+    /// Those that no other user has: of the user name, and of the provider's identifier.
+    pub(super) fn own_keys(&self) -> [Vec<UserKey>; 2] {
         let identifier = self.external_id.iter().cloned().map(UserKey::Subject);
-        UserKey::of_username(&self.user_name).chain(identifier).collect()
+        [UserKey::of_username(&self.user_name).collect(), identifier.collect()]
     }
 
     /// The resource as a response has it.

@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
-    time::sleep,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Serves connections of a socket on so many slots, none of them of a reserve, and responds after as many seconds as a path says.
 async fn listen(slots: usize) -> (SocketAddr, CancellationToken) {
+    listen_on(ConnectionSlots::new(slots)).await
+}
+
+async fn listen_on(slots: Arc<ConnectionSlots>) -> (SocketAddr, CancellationToken) {
     let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
     let make_service = |_peer: Peer| ConnectionService {
@@ -44,7 +48,7 @@ async fn listen(slots: usize) -> (SocketAddr, CancellationToken) {
             }
         },
     };
-    tokio::spawn(serve_on(Listener { socket, tls: None }, ConnectionSlots::new(slots), stop.clone(), make_service));
+    tokio::spawn(serve_on(Listener { socket, tls: None }, slots, stop.clone(), make_service));
     (address, stop)
 }
 
@@ -186,6 +190,59 @@ async fn no_request_is_cut_for_another_connection() {
     assert!(is_served(&mut waiting).await, "it waits until one of them is over");
     for slow in &mut slow {
         assert!(is_served(slow).await);
+    }
+}
+
+/// Sixteen slots, of which two are of the reserve; all the others are in use.
+async fn listen_with_all_in_use() -> (SocketAddr, CancellationToken, Vec<TcpStream>) {
+    let (address, stop) = listen_on(ConnectionSlots::with_reserve(16)).await;
+    let mut in_use = Vec::new();
+    for _ in 0..14 {
+        in_use.push(ask(address, "/120").await);
+    }
+    (address, stop, in_use)
+}
+
+#[tokio::test]
+async fn many_who_come_while_all_are_in_use_follow_one_another_on_the_reserve_at_once() {
+    let (address, _stop, _in_use) = listen_with_all_in_use().await;
+    let mut answered = Vec::new();
+    let crowd = async {
+        // Half of them keep their connections, and each may have to make room for the next.
+        for number in 0..200 {
+            let mut newcomer = ask(address, "/").await;
+            assert!(is_served(&mut newcomer).await, "{number}");
+            if number % 2 == 0 {
+                answered.push(newcomer);
+            }
+        }
+    };
+    // With the pause of an eviction before each, they would take more than twice as long.
+    timeout(80 * EVICTION_TIME, crowd).await.expect("none of them waits for another's end");
+}
+
+#[tokio::test]
+async fn whoever_has_just_connected_on_the_reserve_is_left_to_send_a_first_request() {
+    let (address, _stop, _in_use) = listen_with_all_in_use().await;
+    let mut probe = TcpStream::connect(address).await.unwrap();
+    for _ in 0..5 {
+        assert!(is_served(&mut ask(address, "/").await).await);
+    }
+    ask_again(&mut probe).await;
+    assert!(is_served(&mut probe).await);
+}
+
+#[tokio::test]
+async fn connections_that_wait_in_the_kernel_s_queue_when_a_stop_begins_are_served() {
+    let (address, stop) = listen(2).await;
+    let mut in_use = [ask(address, "/1").await, ask(address, "/1").await];
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        waiting.push(ask(address, "/").await);
+    }
+    stop.cancel();
+    for stream in in_use.iter_mut().chain(&mut waiting) {
+        assert!(is_served(stream).await);
     }
 }
 

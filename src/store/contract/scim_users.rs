@@ -1,15 +1,20 @@
 //! Users whom a SCIM client provisions.
 
+use std::time::Duration;
+
 use super::Store;
 use crate::{
     client_registration::Registrations,
     clock::Timestamp,
     session::{EndSource, UserKey, UserName},
     store::{
-        ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError,
+        OwnNames, ScimDeleted, ScimFilter, ScimSaved, ScimUser, SessionFilter, StoreError,
         operation::{Read, Write},
     },
 };
+
+/// How long after their bearer tokens were ended those of a user are ended again who is locked out and tries to log in.
+const TOKENS_END_AGAIN: Duration = Duration::from_secs(60);
 
 impl Store {
     /// A page of the users of a provider, provisioned to one of these clients, and how many there are in all.
@@ -36,8 +41,10 @@ impl Store {
         user: &ScimUser,
         before: Option<&ScimUser>,
         names: &[UserName],
+        own: &OwnNames,
     ) -> Result<ScimSaved, StoreError> {
-        let save = self.write(Write::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, before, names))).await;
+        let save =
+            self.write(Write::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, before, names, own))).await;
         let (saved, changed) = save?;
         self.announce_users(&changed);
         Ok(saved)
@@ -48,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     /// The user may have been deleted.
-    pub async fn delete_scim_user(&self, before: &ScimUser, own: &[UserName]) -> Result<ScimDeleted, StoreError> {
+    pub async fn delete_scim_user(&self, before: &ScimUser, own: &OwnNames) -> Result<ScimDeleted, StoreError> {
         let deletion = self.write(Write::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before, own))).await;
         let (deleted, changed) = deletion?;
         self.announce_users(&changed);
@@ -65,6 +72,20 @@ impl Store {
         }
         let lock = self.write(Write::LockOutScimUser, |connection| Box::pin(connection.lock_out_also(user, names))).await;
         self.announce_users(&lock?);
+        Ok(())
+    }
+
+    /// Lets in the bearer tokens of a user who has just been let in by a login, if they are refused until further notice: the directory knows
+    /// the user by other names now.
+    ///
+    /// # Errors
+    /// They may be refused still.
+    pub async fn let_tokens_in(&self, tokens: &[UserName], at: Timestamp) -> Result<(), StoreError> {
+        if !self.is_locked_out(tokens).await? {
+            return Ok(());
+        }
+        self.write(Write::LetTokensIn, |connection| Box::pin(connection.let_in(tokens, at))).await?;
+        self.announce_users(tokens);
         Ok(())
     }
 
@@ -99,9 +120,11 @@ impl Store {
         if names.is_empty() || !self.is_locked_out(names).await? {
             return Ok(false);
         }
-        // Of their bearer tokens some may name them otherwise.
-        let subjects = UserKey::each_name(&[UserKey::Subject(subject.to_owned())], registrations);
-        self.end_users(&subjects, at.just_before()).await?;
+        // Of their bearer tokens some may name them otherwise. Whoever tries to log in time and again does not have it written each time.
+        let tokens = UserKey::token_names(subject, registrations);
+        if self.user_ended_at(&tokens).await?.is_none_or(|ended_at| ended_at < at.minus(TOKENS_END_AGAIN)) {
+            self.end_users(&tokens, at.just_before()).await?;
+        }
         let mut has_ended = false;
         // Twice, because a token may be made of a session that has not ended yet.
         for registration in registrations.iter().chain(registrations.iter()) {

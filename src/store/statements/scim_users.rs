@@ -6,7 +6,7 @@ use crate::{
     clock::{Timestamp, millis},
     session::{UserKey, UserName},
     store::{
-        ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
+        OwnNames, ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
         connection::{Connection, Row},
         contract::END_RETENTION,
         rows,
@@ -81,9 +81,10 @@ impl Connection<'_> {
         user: &ScimUser,
         before: Option<&ScimUser>,
         names: &[UserName],
+        own: &OwnNames,
     ) -> Result<(ScimSaved, Vec<UserName>), StoreError> {
         let mut transaction = self.begin().await?;
-        let saved = transaction.connection().write_scim_user(user, before, names).await?;
+        let saved = transaction.connection().write_scim_user(user, before, names, own).await?;
         match saved.0 {
             ScimSaved::Saved { .. } => transaction.commit().await?,
             ScimSaved::NameTaken | ScimSaved::Changed => transaction.rollback().await?,
@@ -96,6 +97,7 @@ impl Connection<'_> {
         user: &ScimUser,
         before: Option<&ScimUser>,
         names: &[UserName],
+        own: &OwnNames,
     ) -> Result<(ScimSaved, Vec<UserName>), StoreError> {
         self.lock_scim_users(user).await?;
         let found = self.scim_user(&user.id).await?;
@@ -121,7 +123,7 @@ impl Connection<'_> {
         let blocked = if user.active {
             self.write_scim_names(&user.id, names).await?;
             self.let_in(names, user.changed_at).await?;
-            all.extend(self.let_in_deleted(user, names).await?);
+            all.extend(self.let_in_deleted(user, names, own).await?);
             self.leave_names(user, &dropped).await?
         } else {
             // Also those of before: they are let in with the user, and what the user had by them is not good meanwhile.
@@ -136,7 +138,7 @@ impl Connection<'_> {
     pub(in crate::store) async fn delete_scim_user(
         &mut self,
         before: &ScimUser,
-        own: &[UserName],
+        own: &OwnNames,
     ) -> Result<(ScimDeleted, Vec<UserName>), StoreError> {
         let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
@@ -269,34 +271,69 @@ impl Connection<'_> {
         Ok(())
     }
 
-    async fn write_names_of_deleted(&mut self, id: &str, names: &[UserName], own: &[UserName]) -> Result<(), StoreError> {
+    async fn write_names_of_deleted(&mut self, id: &str, names: &[UserName], own: &OwnNames) -> Result<(), StoreError> {
         for name in names {
-            let query = self
-                .query("INSERT INTO scim_names_of_deleted (user_id, name, is_own) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
-            query.bind(id).bind(&name.0[..]).bind(own.contains(name)).execute().await?;
+            let query =
+                self.query("INSERT INTO scim_names_of_deleted (user_id, name, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+            query.bind(id).bind(&name.0[..]).bind(own.kind_of(name)).execute().await?;
         }
         Ok(())
     }
 
-    /// Lets a user in by the names of those who were deleted and are the same user, but for names of others who are not active. Returns them.
-    async fn let_in_deleted(&mut self, user: &ScimUser, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
+    /// Lets a user in by the names of those who were deleted and are the same user, but for names of others who are not active, or were
+    /// deleted as well. Returns them.
+    async fn let_in_deleted(&mut self, user: &ScimUser, names: &[UserName], own: &OwnNames) -> Result<Vec<UserName>, StoreError> {
         let mut free = Vec::new();
-        for name in names {
-            let found = self.query("SELECT user_id FROM scim_names_of_deleted WHERE name = $1 AND is_own");
+        for name in own.all() {
+            let found = self.query("SELECT user_id FROM scim_names_of_deleted WHERE name = $1 AND kind > 0");
             for row in found.bind(&name.0[..]).fetch_all().await? {
                 let deleted: String = row.get("user_id")?;
-                let all = self.query("SELECT name FROM scim_names_of_deleted WHERE user_id = $1").bind(&deleted);
-                for row in all.fetch_all().await? {
-                    let name = rows::user_name_from(row.get("name")?)?;
-                    if !names.contains(&name) && !self.is_name_of_another(&name, &user.id, false).await? {
-                        free.push(name);
-                    }
-                }
-                self.query("DELETE FROM scim_names_of_deleted WHERE user_id = $1").bind(&deleted).execute().await?;
+                free.extend(self.free_names_of_deleted(&deleted, user, names, own).await?);
             }
         }
         self.let_in(&free, user.changed_at).await?;
         Ok(free)
+    }
+
+    /// The names of a deleted user by which a user is let in, if both are one; then the deleted one is forgotten.
+    async fn free_names_of_deleted(
+        &mut self,
+        deleted: &str,
+        user: &ScimUser,
+        names: &[UserName],
+        own: &OwnNames,
+    ) -> Result<Vec<UserName>, StoreError> {
+        let rows =
+            self.query("SELECT name, kind FROM scim_names_of_deleted WHERE user_id = $1").bind(deleted).fetch_all().await?;
+        let mut had = OwnNames::default();
+        let mut free = Vec::new();
+        for row in rows {
+            let name = rows::user_name_from(row.get("name")?)?;
+            if row.get::<i64>("kind")? == OwnNames::IDENTIFIER {
+                had.identifiers.push(name);
+            }
+            if !names.contains(&name)
+                && !self.is_name_of_another(&name, &user.id, false).await?
+                && !self.is_name_of_another_deleted(&name, deleted).await?
+            {
+                free.push(name);
+            }
+        }
+        if !own.may_be_of(&had) {
+            return Ok(Vec::new());
+        }
+        self.query("DELETE FROM scim_names_of_deleted WHERE user_id = $1").bind(deleted).execute().await?;
+        Ok(free)
+    }
+
+    async fn is_name_of_another_deleted(&mut self, name: &UserName, id: &str) -> Result<bool, StoreError> {
+        let other = self
+            .query("SELECT 1 AS one FROM scim_names_of_deleted WHERE name = $1 AND user_id <> $2 LIMIT 1")
+            .bind(&name.0[..])
+            .bind(id)
+            .fetch_optional()
+            .await?;
+        Ok(other.is_some())
     }
 
     /// Whether another user who is active, or one who is not, has this name.
@@ -352,7 +389,7 @@ impl Connection<'_> {
     }
 
     /// Lets a user in again: what they get from now on is good, and what they had before is not.
-    async fn let_in(&mut self, names: &[UserName], now: Timestamp) -> Result<(), StoreError> {
+    pub(in crate::store) async fn let_in(&mut self, names: &[UserName], now: Timestamp) -> Result<(), StoreError> {
         // In the order of other writers, so that none waits for this one while this one waits for it.
         let mut names = names.to_vec();
         names.sort_unstable_by_key(|name| name.0);

@@ -110,10 +110,83 @@ async fn a_deleted_user_who_is_provisioned_again_is_let_in_by_every_name_of_befo
 }
 
 #[tokio::test]
+async fn who_is_given_the_user_name_of_a_deleted_user_with_another_identifier_lets_the_deleted_one_in_by_nothing() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).set("scim_auth_header", scim::SECRET).start().await;
+        let path = provisioned(&world, scim::ann()).await;
+        assert_eq!(ask(&world, Method::DELETE, &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+        provisioned(&world, json!({"userName": "ann@example.com", "externalId": "sub-another-ann"})).await;
+        assert_eq!(scim::logs_in(&world, "ann").await.status, StatusCode::FORBIDDEN);
+        assert_eq!(served(&world, &[of_subject(&world.idp)]).await, [401]);
+        provisioned(&world, json!({"userName": "ann2@example.com", "externalId": "sub-ann"})).await;
+        assert!(scim::logs_in(&world, "ann").await.is_upstreams(), "she herself is back under another user name");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_under_another_user_name_is_let_in_with_the_identifier_that_their_sessions_had() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).set("scim_auth_header", scim::SECRET).start().await;
+        let path = provisioned(&world, json!({"userName": "ann@example.com"})).await;
+        let _session = ann_is_signed_in(&world).await;
+        assert_eq!(ask(&world, Method::DELETE, &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+        world.clock.advance(Duration::from_secs(10));
+        assert_eq!(served(&world, &[of_subject(&world.idp)]).await, [401]);
+
+        provisioned(&world, json!({"userName": "ann.married@example.com"})).await;
+        let mut renamed = user("ann.married");
+        renamed["sub"] = json!("sub-ann");
+        world.idp.log_in_as(renamed);
+        assert!(world.signed_in().await.get("/").await.is_upstreams());
+        world.clock.advance(Duration::from_secs(10));
+        eventually("so are her tokens", async || served(&world, &[of_subject(&world.idp)]).await == [200]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_one_of_two_who_share_an_address_leaves_the_other_s_bearer_tokens() {
+    let world = world().set("scim_auth_header", scim::SECRET).set("oidc_revocation_secret", SECRET).start().await;
+    let of_team = |name: &str| {
+        let mut user = user(name);
+        user["email"] = json!("team@example.com");
+        user
+    };
+    let mut paths = Vec::new();
+    for name in ["ann", "bob"] {
+        let (address, identifier) = (format!("{name}@example.com"), format!("sub-{name}"));
+        let named = json!({"userName": address, "externalId": identifier, "emails": [{"value": "team@example.com"}]});
+        paths.push(provisioned(&world, named).await);
+        world.idp.log_in_as(of_team(name));
+        world.signed_in().await;
+    }
+    let token = |name: &str| world.idp.signed_access_token(&format!("{ACCESS}/api"), of_team(name), json!({}));
+    let tokens = [token("ann"), token("bob")];
+    assert_eq!(served(&world, &tokens).await, [200, 200]);
+    assert_eq!(revoke_for(&world, SECRET, by_issuer(&world, "sub-ann")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(served(&world, &tokens).await, [401, 200]);
+    let off = json!({"op": "replace", "path": "active", "value": false});
+    assert_eq!(ask(&world, Method::PATCH, &paths[0], operations(off)).await.status, StatusCode::OK);
+    assert_eq!(served(&world, &tokens).await, [401, 200]);
+}
+
+#[tokio::test]
+async fn a_user_name_that_is_another_s_identifier_ends_none_of_their_tokens() {
+    let world = world().set("scim_auth_header", scim::SECRET).set("oidc_revocation_secret", SECRET).start().await;
+    let mut eve = user("eve");
+    eve["preferred_username"] = json!("sub-ann");
+    world.idp.log_in_as(eve);
+    world.signed_in().await;
+    let tokens = [of_subject(&world.idp)];
+    assert_eq!(revoke_for(&world, SECRET, by_issuer(&world, "sub-eve")).await.status, StatusCode::NO_CONTENT);
+    provisioned(&world, json!({"userName": "sub-ann", "active": false})).await;
+    assert_eq!(served(&world, &tokens).await, [200]);
+}
+
+#[tokio::test]
 async fn the_end_by_an_administrator_reaches_bearer_tokens_that_name_their_user_otherwise() {
     let world = world().on(Kind::Postgres).start().await;
     let _session = ann_is_signed_in(&world).await;
-    let tokens = [of_okta(&world.idp), token_with(&world.idp, &json!({"sub": "ann"})), of_bob(&world.idp)];
+    let tokens = [of_okta(&world.idp), of_subject(&world.idp), of_bob(&world.idp)];
     assert_eq!(served(&world, &tokens).await, [200, 200, 200]);
     let (code, printed) = world.command(&["sessions", "revoke", "ann@example.com"]).await;
     assert_eq!(code, 0, "{printed}");
