@@ -11,6 +11,7 @@ mod keys;
 mod login;
 mod metrics;
 mod migrate;
+mod nobody;
 mod output;
 mod recorded;
 mod reload;
@@ -30,10 +31,13 @@ use crate::{
     telemetry::logs::causes,
 };
 
+use nobody::Nobody;
 use output::{print_error, reader_after};
 
 /// Exit status for invalid settings or arguments (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
+/// Exit status where nobody has the name that a command was given (`EX_NOUSER`).
+const EXIT_NOBODY: u8 = 67;
 /// Exit status for any other failure (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 
@@ -88,8 +92,19 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             print_error(&format!("evergate: {}", causes(error.as_ref())));
-            ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
+            ExitCode::from(exit_status(&error))
         }
+    }
+}
+
+/// By which exit status a script tells why a command failed.
+fn exit_status(error: &anyhow::Error) -> u8 {
+    if error.is::<Problems>() {
+        EXIT_USAGE
+    } else if error.is::<Nobody>() {
+        EXIT_NOBODY
+    } else {
+        EXIT_UNAVAILABLE
     }
 }
 

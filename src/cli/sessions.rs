@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValuePars
 
 use super::{
     existing_store::require_store,
+    nobody::Nobody,
     output::{print_out, printable},
     recorded::recorded,
     runtime::block_on,
@@ -162,7 +163,7 @@ async fn found(
 ) -> anyhow::Result<(Vec<ListedSession>, Vec<EventsOf>)> {
     let (sessions, of) = administration.found(name, issuer).await.context(find::UNREADABLE)?;
     if sessions.is_empty() && of.is_empty() {
-        bail!("nobody by that name has a session or a history here");
+        bail!(Nobody::WithHistory);
     }
     Ok((sessions, of))
 }

@@ -28,6 +28,8 @@ const TURN_IS_REMEMBERED: Duration = Duration::from_secs(600);
 /// After how long a replica asks again whose turn it is: the one that polled may have stopped.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// How long polls do not wait for events after one that waited was ended too soon.
+const NO_LONG_POLLS: Duration = Duration::from_secs(60);
 
 /// A turn, and whether it is this replica's.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,32 @@ struct Progress {
     put_off: PutOff,
     /// The identifiers of the last events.
     seen: HashSet<String>,
+    /// Whether so many events are put off that others wait behind them.
+    is_full: bool,
+}
+
+/// Whether polls wait for events (long polling). A transmitter that knows no long polling, or a proxy on the way, may end those that do at
+/// once: if that counted as silence, polls would follow each other without a pause.
+#[derive(Debug, Default)]
+struct LongPolls {
+    /// When one was ended too soon.
+    cut_short: Option<Stopwatch>,
+}
+
+impl LongPolls {
+    fn may_wait(&self) -> bool {
+        self.cut_short.is_none_or(|since| since.elapsed() >= NO_LONG_POLLS)
+    }
+
+    /// Notes that one lasted.
+    fn lasted(&mut self) {
+        self.cut_short = None;
+    }
+
+    /// Notes that one was ended too soon. Returns whether it is the first since one lasted.
+    fn was_cut_short(&mut self) -> bool {
+        self.cut_short.replace(Stopwatch::start()).is_none()
+    }
 }
 
 impl Deprovisioning {
@@ -66,6 +94,7 @@ impl Deprovisioning {
         let (mut progress, mut failures) = (Progress::default(), 0_u32);
         // A transmitter that says nothing to a poll is asked to answer the next one immediately: one that is dead does not.
         let (mut is_silent, mut is_failing) = (false, false);
+        let mut long_polls = LongPolls::default();
         loop {
             self.sign_out.store.until_writable().await;
             let is_ours = self.is_our_turn(provider, turn).await.unwrap_or(false);
@@ -75,12 +104,27 @@ impl Deprovisioning {
             }
             let (report, put_off) = (&progress.report, progress.put_off.len());
             // What is put off is due before there is another event.
-            let waits = report.is_empty() && !is_silent && put_off == 0;
+            let may_wait = long_polls.may_wait() && put_off == 0;
+            let waits = may_wait && report.is_empty() && !is_silent;
             let asked = PollRequest { report, waits, put_off, deadline: timings.event_poll_wait };
+            let begun = Stopwatch::start();
             let answer = provider.poll_for_events(asked).await;
+            let has_lasted = begun.elapsed() >= interval.min(timings.event_poll_wait);
+            if waits && has_lasted {
+                long_polls.lasted();
+            }
             is_silent = matches!(answer, Ok(None));
             let pause = match answer {
-                Ok(None) => interval / 10,
+                Ok(None) if has_lasted => interval / 10,
+                Ok(None) => {
+                    if long_polls.was_cut_short() {
+                        tracing::info!(
+                            oidc.provider = provider.name(),
+                            "long polls for security events are ended at once: they are polled for at short intervals"
+                        );
+                    }
+                    interval
+                }
                 Ok(Some(polled)) => {
                     metrics.event_poll("answered");
                     failures = 0;
@@ -90,8 +134,14 @@ impl Deprovisioning {
                     let is_any = !polled.events.is_empty();
                     let is_news = self.receive_all(provider, polled, interval, &mut progress).await;
                     // A transmitter that has nothing new to say is not asked without end, whatever it says that it has.
-                    let waits_next = !is_any && !waits && put_off == 0;
-                    if is_news || waits_next { interval / 10 } else { interval }
+                    let waits_next = !is_any && !waits && may_wait;
+                    if is_news || waits_next {
+                        interval / 10
+                    } else if progress.report.is_empty() {
+                        progress.put_off.poll_pause(interval)
+                    } else {
+                        interval
+                    }
                 }
                 Err(error) => {
                     metrics.event_poll("failed");
@@ -115,7 +165,7 @@ impl Deprovisioning {
         first_pause: Duration,
         progress: &mut Progress,
     ) -> bool {
-        let Progress { report, put_off, seen } = progress;
+        let Progress { report, put_off, seen, is_full } = progress;
         *report = PollReport::default();
         let ids: HashSet<_> = polled.events.iter().map(|(id, _)| id.clone()).collect();
         let is_news = ids.iter().any(|id| !seen.contains(id));
@@ -147,6 +197,12 @@ impl Deprovisioning {
                     }
                 }
             }
+        }
+        // None of them is given up: each may be about somebody who is to be ended.
+        let was_full = std::mem::replace(is_full, !PollRequest::has_room_beside(put_off.len()));
+        if *is_full && !was_full {
+            let count = put_off.len();
+            tracing::warn!(event.count = count, "so many security events are put off that others wait behind them");
         }
         is_news
     }

@@ -120,12 +120,13 @@ pub fn scim_method_error(path: &str) -> ScimError {
     }
 }
 
-/// The kind of resource and the identifier that a path names. A slash at its end names nothing, and some clients write it; what is encoded is
-/// the same (RFC 3986 section 2.3). A directory would take 404 for a user who is gone already.
+/// The kind of resource and the identifier that a path names. A slash at its end or beside another names nothing, and clients write it that
+/// join a base URL and a path; what is encoded is the same (RFC 3986 section 2.3). A directory would take 404 for a user who is gone already.
 fn parts(path: &str) -> (String, Option<String>) {
+    let path = path.trim_start_matches('/');
     let path = path.strip_suffix('/').unwrap_or(path);
     match path.split_once('/') {
-        Some((kind, id)) => (percent_decoded(kind), Some(percent_decoded(id))),
+        Some((kind, id)) => (percent_decoded(kind), Some(percent_decoded(id.trim_start_matches('/')))),
         None => (percent_decoded(path), None),
     }
 }
@@ -159,6 +160,13 @@ mod tests {
             ("Users/a+b", "Users", Some("a+b")),
             ("Schemas/urn%3Aietf%3Ax", "Schemas", Some("urn:ietf:x")),
             ("Users//", "Users", Some("")),
+            ("Users//ab", "Users", Some("ab")),
+            ("/Users/ab", "Users", Some("ab")),
+            ("//Users//ab/", "Users", Some("ab")),
+            ("/Users", "Users", None),
+            ("Users/%2Fab", "Users", Some("/ab")),
+            ("Users/ab/cd", "Users", Some("ab/cd")),
+            ("/", "", None),
         ] {
             let (found, identifier) = parts(path);
             assert_eq!((found.as_str(), identifier.as_deref()), (kind, id), "{path}");

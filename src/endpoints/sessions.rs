@@ -26,6 +26,9 @@ use crate::{
 
 /// How many sessions, and tokens, are on a page, so that it stays small.
 const ON_PAGE: usize = 15;
+/// What has just been done, as the address of the page that says so names it.
+const ENDED: &str = "ended";
+const OTHERS_ENDED: &str = "others_ended";
 
 impl Endpoints {
     /// Shows the user's sessions, ends one, all others, or everything.
@@ -33,17 +36,21 @@ impl Endpoints {
         if *call.method != Method::POST {
             return self.sessions_page(call, &self.account_user(call).await?).await;
         }
+        let page = page_number(call)?;
         let form = read_form(body).await?;
         let admitted = self.sender_of(call, &form).await?;
         let (sign_out, grant, own) = (&self.components.sign_out, &admitted.usable.grant, own_login(admitted.session()));
+        let mut done = None;
         if let Some(named) = field_of(&form, "end") {
             let is_named = |hash| identifier(hash) == named;
             sign_out.end_one_of_user(grant, own, is_named).await.map_err(Refusal::from)?;
+            done = Some(ENDED);
         }
         if field_of(&form, "others").is_some() {
             sign_out.end_other_browsers(grant, own).await.map_err(Refusal::from)?;
+            done = Some(OTHERS_ENDED);
         }
-        let location = call.exchange.site.at(&self.sessions_href());
+        let location = call.exchange.site.at(&self.sessions_address(page, done));
         Ok(redirect(&Redirect::to(location), "session_ended"))
     }
 
@@ -76,13 +83,14 @@ impl Endpoints {
         let (look, own, grant) = (self.look(call), own_login(admitted.session()), &admitted.usable.grant);
         let page = page_number(call)?;
         let is_first = page == 1;
+        let done = [ENDED, OTHERS_ENDED].into_iter().find(|done| call.parameter("done").as_deref() == Some(*done));
         // This browser's is the first of all, whenever it was used last.
         let (mut browsers, has_more) = self
             .sessions_of(grant, SessionKind::Browser, ((page - 1) * ON_PAGE, ON_PAGE), |listed| listed.session.hash != own)
             .await?;
         // All that the page of a list that has become shorter would show are on one before it.
         if browsers.is_empty() && !is_first {
-            return Ok(redirect(&Redirect::to(call.exchange.site.at(&self.sessions_href())), "sessions"));
+            return Ok(redirect(&Redirect::to(call.exchange.site.at(&self.sessions_address(1, done))), "sessions"));
         }
         if is_first {
             let mut owns =
@@ -95,10 +103,11 @@ impl Endpoints {
             false => (Vec::new(), false),
         };
         let lines = |sessions: &[ListedSession]| sessions.iter().map(|listed| self.line(listed, own, &look)).collect::<Vec<_>>();
-        let (href, tokens_href) = (self.sessions_href(), self.tokens_href());
-        let next = format!("{href}?page={}", page + 1);
+        let (href, tokens_href) = (self.sessions_address(page, None), self.tokens_href());
+        let next = self.sessions_address(page + 1, None);
         let page = SessionsPage {
             user: grant.identity.display(),
+            notice: done.map(|done| if done == ENDED { Text::OneEnded } else { Text::OthersEnded }),
             sessions: &lines(&browsers),
             next: (has_more && page < MOST_PAGES).then_some(&next),
             has_others: browsers.iter().any(|listed| listed.session.hash != own),
@@ -139,8 +148,12 @@ impl Endpoints {
         Limits { sessions, outage_grace: self.components.admission.renewer.outage_grace() }
     }
 
-    fn sessions_href(&self) -> String {
-        format!("{}/sessions", self.components.prefix)
+    /// The address of a part of the list, which names what has just been done.
+    fn sessions_address(&self, page: usize, done: Option<&str>) -> String {
+        let page = (page > 1).then(|| format!("page={page}"));
+        let query: Vec<_> = page.into_iter().chain(done.map(|done| format!("done={done}"))).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}/sessions{mark}{}", self.components.prefix, query.join("&"))
     }
 }
 

@@ -62,6 +62,13 @@ impl PollReport {
     }
 }
 
+impl PollRequest<'_> {
+    /// Whether an answer brings any other event when so many are put off.
+    pub fn has_room_beside(put_off: usize) -> bool {
+        put_off < most(put_off)
+    }
+}
+
 impl Provider {
     /// Whether its security events are polled for.
     pub fn polls_for_events(&self) -> bool {
@@ -70,7 +77,7 @@ impl Provider {
 
     /// Reports what became of earlier events, and asks for more: at once, or when there are any. `None`: the transmitter was asked to wait,
     /// and has said nothing until the deadline, or until a proxy on the way lost its patience. That is no failure by itself: whether it is
-    /// alive, its answer to a poll tells that does not wait.
+    /// alive, its answer to a poll tells that does not wait. How soon that was is for the caller to measure: silence takes time.
     ///
     /// # Errors
     /// Whether the report arrived is not known.
@@ -87,7 +94,7 @@ impl Provider {
         let response = match self.http.send(request, asked.deadline).await {
             Ok(response) if asked.waits && is_of_impatience(response.status) => return Ok(None),
             Ok(response) => response,
-            Err(FetchError::TimedOut(_) | FetchError::Broken(_) | FetchError::Unreadable(_)) if asked.waits => return Ok(None),
+            Err(FetchError::TimedOut(_) | FetchError::Broken(_)) if asked.waits => return Ok(None),
             Err(error) => return Err(PollError::Failed(causes(&error))),
         };
         if !response.status.is_success() {
@@ -162,5 +169,11 @@ mod tests {
         let many: serde_json::Map<_, _> = (0..80).map(|number| (format!("{number}"), json!("x"))).collect();
         let many = json!({"sets": many}).to_string();
         assert_eq!([0, 3].map(|put_off| read(many.as_bytes(), put_off).unwrap().events.len()), [50, 53]);
+    }
+
+    #[test]
+    fn events_that_are_put_off_leave_room_for_others_until_they_fill_an_answer() {
+        let room = [0, 50, 200, 249, 250, 1000].map(PollRequest::has_room_beside);
+        assert_eq!(room, [true, true, true, true, false, false]);
     }
 }

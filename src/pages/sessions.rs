@@ -12,6 +12,8 @@ use super::{
 pub struct SessionsPage<'a> {
     /// Whose they are, as they know themselves.
     pub user: &'a str,
+    /// What has just been done, if anything was.
+    pub notice: Option<Text<'a>>,
     /// The sessions of browsers, this one's first.
     pub sessions: &'a [SessionLine],
     /// Where the list of sessions goes on, if it does.
@@ -59,8 +61,12 @@ impl SessionsPage<'_> {
             (escape_cut(&self.look.text(Text::SessionsAreOf(self.user)), 500), self.list(self.sessions, false, most));
         let link = |href: &str, text| format!("<p><a href=\"{}\">{}</a></p>\n", escape(href), said(text));
         let next = self.next.map(|href| link(href, Text::NextPage)).unwrap_or_default();
-        let mut body =
-            format!("<p>{whose}</p>\n<form method=\"post\" action=\"{href}\">{seal}\n{sessions}{next}<p class=\"actions\">\n");
+        let notice = self.notice.map(|text| format!("<p class=\"notice\" role=\"status\">{}</p>\n", said(text)));
+        let mut body = notice.unwrap_or_default();
+        let _infallible = writeln!(
+            body,
+            "<p>{whose}</p>\n<form method=\"post\" action=\"{href}\">{seal}\n{sessions}{next}<p class=\"actions\">"
+        );
         if self.has_others {
             let label = said(Text::EndOthers);
             let _infallible = writeln!(body, "<button class=\"button\" name=\"others\" value=\"true\">{label}</button>");
@@ -120,6 +126,7 @@ mod tests {
         let lines = [line(None), line(Some(evil))];
         let page = SessionsPage {
             user: evil,
+            notice: None,
             sessions: &lines,
             next: Some(evil),
             has_others: true,
@@ -144,6 +151,7 @@ mod tests {
         let lines = vec![line; 16];
         let page = SessionsPage {
             user: &evil,
+            notice: Some(Text::OneEnded),
             sessions: &lines,
             next: Some("/oauth2/sessions?page=2"),
             has_others: true,

@@ -85,6 +85,10 @@ pub enum Text<'a> {
     Sessions,
     /// Whose sessions they are.
     SessionsAreOf(&'a str),
+    /// A session or a token has just been ended.
+    OneEnded,
+    /// All sessions but this browser's have just been ended.
+    OthersEnded,
     /// The session of the browser that asks.
     ThisBrowser,
     /// The browser of a session that nothing is known of.

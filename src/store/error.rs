@@ -3,22 +3,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::condition::Condition;
-use crate::seal::SealError;
+use sqlx::postgres::PgDatabaseError;
 
-/// Why a call to the store failed.
+use super::condition::Condition;
+use crate::{seal::SealError, telemetry::logs::causes};
+
+/// Why a call to the store failed. What the driver says is part of the text and no source, because [`driver_words`] leaves some of it out.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed the call, or the connection broke. [`StoreError::nothing_was_written`] says whether it is certain that
     /// nothing was written.
-    #[error("the store is unavailable")]
-    Unavailable(#[source] sqlx::Error),
+    #[error("the store is unavailable: {}", driver_words(.0))]
+    Unavailable(sqlx::Error),
     /// There was no connection to the database, and nothing was sent.
-    #[error("the store cannot be connected to")]
-    Unconnected(#[source] sqlx::Error),
+    #[error("the store cannot be connected to: {}", driver_words(.0))]
+    Unconnected(sqlx::Error),
     /// The database did not confirm a commit. Whether a write took effect is unknown.
-    #[error("the store did not confirm a commit")]
-    Commit(#[source] sqlx::Error),
+    #[error("the store did not confirm a commit: {}", driver_words(.0))]
+    Commit(sqlx::Error),
     /// Nothing was sent, because the database is known to be unavailable or to take no writes.
     #[error("the store {condition}: {cause}")]
     KnownUnavailable {
@@ -111,9 +113,11 @@ impl StoreError {
         self.fault() == Fault::Refused
     }
 
-    /// Whether the database refuses the very values of the call, and not what a row has: nobody but who sent them can do better.
+    /// Whether the database can never hold the values of the call: nobody but who sent them can do better. Not every refusal is such: a
+    /// constraint may be broken by a race, and a conversion may fail in another row.
     pub fn is_of_values(&self) -> bool {
-        matches!(self, Self::Unavailable(sqlx::Error::Database(_))) && self.is_refusal()
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| is_code_of_values(&code))
     }
 
     /// Whether the connection is of no further use.
@@ -152,6 +156,17 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Unavailable(error)
     }
+}
+
+/// What the driver says, and what to do where a table or a column is not there. Of an error of Postgres' own the message alone: the driver
+/// adds the line of Postgres' source code, which reads as if it were one of the statement.
+fn driver_words(error: &sqlx::Error) -> String {
+    let of_postgres = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let Some(said) = of_postgres else { return causes(error) };
+    let is_schema = matches!(said.code(), "42P01" | "42703");
+    let advice =
+        if is_schema { "; the schema is not there, or of an earlier release: `evergate migrate` comes first" } else { "" };
+    format!("error returned from database: {}{advice}", said.message())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and may grow")]
@@ -193,6 +208,18 @@ fn by_code(code: &str) -> Fault {
     }
 }
 
+/// Letters that the encoding lacks or that cannot be converted (22021, 22P05), and what is too long for a row or an index (54000).
+fn is_code_of_values(code: &str) -> bool {
+    if code.len() == 5 {
+        matches!(code, "22021" | "22P05" | "54000")
+    } else {
+        code.parse::<u32>().is_ok_and(|code| code & 0xff == TOOBIG)
+    }
+}
+
+/// SQLite's code of a text or a row that is too long.
+const TOOBIG: u32 = 18;
+
 /// The low byte is the primary result code (sqlite.org/rescode.html).
 fn by_sqlite_code(code: &str) -> Fault {
     const BUSY: u32 = 5;
@@ -201,7 +228,6 @@ fn by_sqlite_code(code: &str) -> Fault {
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
-    const TOOBIG: u32 = 18;
     const CONSTRAINT: u32 = 19;
     const MISMATCH: u32 = 20;
     match code.parse::<u32>().map(|code| code & 0xff) {
@@ -252,6 +278,22 @@ mod tests {
             ("odd", Fault::Statement),
         ] {
             assert_eq!(by_code(code), fault, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_values_that_no_row_can_hold_are_the_senders_fault() {
+        for code in ["22021", "22P05", "54000", "18"] {
+            assert!(is_code_of_values(code) && by_code(code) == Fault::Refused, "{code}");
+        }
+        for code in [
+            "22001", "22003", "22P02", "23502", "23503", "23505", "54001", "54023", "40001", "53100", "19", "20", "787", "2067",
+            "",
+        ] {
+            assert!(!is_code_of_values(code), "{code}");
+        }
+        for error in [StoreError::from(sqlx::Error::RowNotFound), StoreError::Malformed("session"), StoreError::Standby] {
+            assert!(!error.is_of_values(), "{error}");
         }
     }
 

@@ -19,6 +19,7 @@ mod renewals;
 mod replicas;
 mod revocations;
 mod rollbacks;
+mod scim_names;
 mod scim_users;
 mod sessions;
 mod shared_grants;

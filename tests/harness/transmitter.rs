@@ -46,14 +46,31 @@ pub struct Stream {
     status: Option<u16>,
     /// It takes polls, and answers none.
     is_silent: bool,
-    ended_waits: Option<EndedWait>,
+    ended_waits: Option<(EndedWait, Duration)>,
 }
 
 /// How a proxy before it ends polls that wait.
 #[derive(Clone, Copy, Debug)]
 pub enum EndedWait {
-    /// With this status, or by closing the connection.
-    By(Option<u16>),
+    Status(u16),
+    /// Without an answer.
+    Closed,
+    /// By an answer that is compressed in a way that nobody asked for.
+    Unreadable,
+}
+
+impl EndedWait {
+    fn response(self) -> Response {
+        match self {
+            Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+            // The body fails before the head is written, so that the connection is closed without either.
+            Self::Closed => {
+                let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("closed"))]);
+                Body::from_stream(broken).into_response()
+            }
+            Self::Unreadable => ([("content-encoding", "br")], "no JSON").into_response(),
+        }
+    }
 }
 
 impl Transmitter {
@@ -105,9 +122,9 @@ impl Transmitter {
         self.queued.notify_waiters();
     }
 
-    /// Polls that wait end soon, without an answer of its own.
-    pub fn end_waits(&self, ended: EndedWait) {
-        self.stream().ended_waits = Some(ended);
+    /// Polls that wait end after so long, without an answer of its own.
+    pub fn end_waits(&self, ended: EndedWait, after: Duration) {
+        self.stream().ended_waits = Some((ended, after));
     }
 
     /// What was polled until now.
@@ -152,11 +169,9 @@ impl Transmitter {
         }
         let ended_waits = self.stream().ended_waits;
         match ended_waits.filter(|_| waits) {
-            Some(EndedWait::By(Some(status))) => return StatusCode::from_u16(status).unwrap().into_response(),
-            // A body that breaks off before its end.
-            Some(EndedWait::By(None)) => {
-                let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("closed"))]);
-                return Body::from_stream(broken).into_response();
+            Some((ended, after)) => {
+                tokio::time::sleep(after).await;
+                return ended.response();
             }
             None if waits => self.wait().await,
             None => {}

@@ -101,7 +101,7 @@ async fn an_administrator_lists_and_ends_sessions_and_running_replicas_obey() {
         assert_eq!(world.idp.revoked().len(), 1, "the refresh token is revoked at the provider");
         let (_, why) = world.command(&["sessions", "why", "ann@example.com"]).await;
         assert!(why.contains("an administrator ended the session"), "{why}");
-        assert_eq!(world.command(&["sessions", "revoke", "nobody"]).await.0, 69);
+        assert_eq!(world.command(&["sessions", "revoke", "nobody"]).await.0, 67);
         assert_eq!(world.command(&["sessions", "revoke"]).await.0, 64, "nobody is ended by a forgotten name");
         assert_eq!(world.command(&["sessions", "revoke", "--all"]).await.0, 0);
         eventually("everybody is logged out", async || bob.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;

@@ -36,9 +36,13 @@ fn fields<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
 
 /// Sends a form of the page as its browser does: without the cookie, because the page has an origin of its own.
 async fn send(visitor: &Visitor, form: &str) -> Reply {
+    send_to(visitor, PAGE, form).await
+}
+
+async fn send_to(visitor: &Visitor, path: &str, form: &str) -> Reply {
     let mut lines = OWN_PAGE.to_vec();
     lines.extend([("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")]);
-    visitor.without_cookies().send(Method::POST, PAGE, &lines, form).await
+    visitor.without_cookies().send(Method::POST, path, &lines, form).await
 }
 
 async fn is_signed_in(visitor: &Visitor) -> bool {
@@ -247,6 +251,36 @@ async fn however_many_sessions_there_are_all_are_shown_and_all_others_end() {
         }
         assert!(is_signed_in(&here).await && is_signed_in(&bob).await);
     }
+}
+
+#[tokio::test]
+async fn whoever_ends_a_session_is_told_so_and_stays_on_the_page() {
+    const SECOND: &str = "/oauth2/sessions?page=2";
+    let world = World::start().await;
+    let here = world.signed_in().await;
+    for _ in 0..17 {
+        world.signed_in().await;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let text = here.get(SECOND).await.text();
+    let (seals, ends) = (fields(&text, "seal"), fields(&text, "end"));
+    assert!(text.contains(&format!("action=\"{SECOND}\"")) && !text.contains("has ended"), "{text}");
+    assert_eq!(ends.len(), 2, "the first page has fifteen others");
+    let ended = send_to(&here, SECOND, &format!("seal={}&end={}", seals[0], ends[0])).await;
+    assert_eq!((ended.status, ended.location().query()), (StatusCode::SEE_OTHER, Some("page=2&done=ended")));
+    let shown = here.get("/oauth2/sessions?page=2&done=ended").await.text();
+    assert!(shown.contains("The session or token has ended."), "{shown}");
+    assert_eq!(fields(&shown, "end"), [ends[1]]);
+    // With the last one of a page that page is gone.
+    send_to(&here, SECOND, &format!("seal={}&end={}", seals[0], ends[1])).await;
+    let back = here.get("/oauth2/sessions?page=2&done=ended").await;
+    assert_eq!((back.status, back.location().query()), (StatusCode::SEE_OTHER, Some("done=ended")));
+    let others = send(&here, &format!("seal={}&others=true", seals[0])).await;
+    assert_eq!(others.location().query(), Some("done=others_ended"));
+    let shown = here.get("/oauth2/sessions?done=others_ended").await.text();
+    assert!(shown.contains("All other sessions have ended.") && fields(&shown, "end").is_empty(), "{shown}");
+    let odd = here.get("/oauth2/sessions?done=odd").await.text();
+    assert!(!odd.contains("role=\"status\""), "{odd}");
 }
 
 #[tokio::test]

@@ -266,3 +266,49 @@ async fn a_schema_that_may_not_be_changed_and_is_not_up_to_date_is_told() {
     let told = evergate::telemetry::logs::causes(&error);
     assert!(told.contains("permission denied"), "{told}");
 }
+
+/// Nobody listens there.
+const REFUSING: &str = "postgres://u:hunter2@127.0.0.1:9/d";
+
+#[tokio::test]
+async fn a_database_that_refuses_connections_is_told_of_as_that_by_every_command() {
+    let mut world = World::build().on(Kind::Postgres).replicas(0).start().await;
+    world.change(&[("pg_connection_url", REFUSING)]);
+    let commands: [&[&str]; 4] = [&["sessions", "list"], &["sessions", "audit"], &["keys", "status"], &["migrate"]];
+    for command in commands {
+        let (code, said) = world.command(command).await;
+        assert!(code == 69 && said.contains("Connection refused") && !said.contains("timed out"), "{command:?}: {code} {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_can_tell_that_nobody_is_signed_in_from_a_database_that_is_away() {
+    const VERBS: [&str; 4] = ["show", "why", "renew", "revoke"];
+    let mut world = World::build().on(Kind::Postgres).start().await;
+    for verb in VERBS {
+        let (code, said) = world.command(&["sessions", verb, "nobody"]).await;
+        assert!(code == 67 && said.contains("nobody by that name"), "{verb}: {code} {said}");
+    }
+    world.change(&[("pg_connection_url", REFUSING)]);
+    for verb in VERBS {
+        let (code, said) = world.command(&["sessions", verb, "nobody"]).await;
+        assert!(code == 69 && said.contains("Connection refused"), "{verb}: {code} {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_at_an_empty_database_names_evergate_migrate() {
+    let cluster = Cluster::start_own().await;
+    let mut world = World::build().on(Kind::Postgres).replicas(0).start().await;
+    world.change(&[("pg_connection_url", &cluster.empty_database().await)]);
+    let commands: [&[&str]; 4] =
+        [&["sessions", "list"], &["sessions", "restored"], &["sessions", "revoke", "ann"], &["keys", "status"]];
+    for command in commands {
+        let (code, said) = world.command(command).await;
+        assert!(code == 69 && said.contains("`evergate migrate` comes first"), "{command:?}: {code} {said}");
+        assert!(!said.contains("at line"), "the line of Postgres' own source is of no use: {said}");
+    }
+    assert_eq!(world.command(&["migrate"]).await.0, 0);
+    let (code, said) = world.command(&["sessions", "list"]).await;
+    assert_eq!(code, 0, "{said}");
+}

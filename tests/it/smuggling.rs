@@ -205,7 +205,7 @@ const CASES: &[(&str, &str, &str, Outcome)] = &[
     ("the same host in the target", "GET http://app.test/a", "\r\n", Passes("GET /a ")),
     ("a target without a slash", "GET a", "\r\n", Refused(400)),
     ("an asterisk for a target", "OPTIONS *", "\r\n", Refused(400)),
-    ("a target with a fragment", "GET /a#b", "\r\n", Passes("GET /a ")),
+    ("a target with a fragment", "GET /a#b", "\r\n", Refused(400)),
     ("a target with a space", "GET /a b", "\r\n", Refused(400)),
     ("a target with a control character", "GET /a\x01", "\r\n", Refused(400)),
     ("a lower-case method", "get /a", "\r\n", Passes("get /a ")),

@@ -123,6 +123,40 @@ async fn a_url_without_a_path_means_the_root_and_a_path_without_a_slash_is_none(
     assert_eq!(world.upstream.requests().len(), before);
 }
 
+/// What one server cuts off as a fragment is a part of the path to another.
+#[tokio::test]
+async fn a_fragment_in_a_target_is_refused_over_every_version_and_where_an_ingress_asks_about_it() {
+    let world = World::build().set("forward_auth", "true").set("proxy_trusted_origins", "127.0.0.1").start().await;
+    let cookie = world.signed_in().await.cookie_header();
+    let before = world.upstream.requests().len();
+    for target in [
+        "/page#",
+        "/page#/../admin",
+        "/page?q#x",
+        "http://app.test/page#x",
+        "http://app.test#x",
+        "/oauth2/auth/page#/../admin",
+        "/oauth2/healthz#x",
+    ] {
+        let answer = answer_over_http1(&world, &cookie, target).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{target} {answer}");
+    }
+    for target in ["/page#", "/page?q#x", "/oauth2/auth/page#/../admin"] {
+        let mut client = Frames::connect(world.address()).await;
+        client.ask(1, &cookie, target, &[]).await;
+        let answer = loop {
+            let next = client.next().await.expect("an answer");
+            if matches!(next.kind, frames::HEADERS | frames::RST_STREAM) {
+                break next;
+            }
+        };
+        assert_eq!(answer.kind, frames::RST_STREAM, "{target} {answer:?}");
+    }
+    assert_eq!(world.upstream.requests().len(), before);
+    let encoded = answer_over_http1(&world, &cookie, "/page%23x").await;
+    assert!(encoded.starts_with("HTTP/1.1 200 "), "a sign that is escaped is a part of the path: {encoded}");
+}
+
 #[tokio::test]
 async fn a_page_whose_address_has_such_bytes_is_come_back_to_after_a_login() {
     let world = World::start().await;

@@ -13,6 +13,7 @@ use super::find;
 use crate::{
     administration::{Actor, Administration, Identified, IdentifiedKind, Meant, Step, Whose, words},
     cli::{
+        nobody::Nobody,
         output::{ActionOutput, print_error, printable},
         recorded::UNWRITTEN,
         signals::{Signal, Signals},
@@ -21,8 +22,6 @@ use crate::{
     renewal::RefreshedNow,
     store::{ListedSession, Store},
 };
-
-const NOBODY: &str = "nobody by that name has a session here";
 
 /// Reads the metadata of all providers. Sessions end locally even if one cannot be reached.
 async fn discover(administration: &Administration, output: &mut ActionOutput) {
@@ -95,7 +94,7 @@ pub(super) async fn end(administration: &Administration, whose: Whose<'_>, issue
         bail!("nothing has ended, because {}", ambiguous(&ended.ambiguous));
     }
     if found_nobody {
-        bail!(NOBODY);
+        bail!(Nobody::WithSession);
     }
     if !ended.spared.is_empty() {
         output.print(&format!("left as they are, because their names differ in case: {}\n", listed(&ended.spared)));
@@ -166,7 +165,7 @@ pub(super) async fn renew(administration: &Administration, name: &str, issuer: O
 /// token, so that whatever ends the command, what the provider has given is saved first.
 async fn renew_sessions(administration: &Administration, sessions: &[ListedSession]) -> anyhow::Result<()> {
     if sessions.is_empty() {
-        bail!(NOBODY);
+        bail!(Nobody::WithSession);
     }
     let mut output = ActionOutput::default();
     let mut signals = Signals::install()?;

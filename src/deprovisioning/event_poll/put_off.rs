@@ -1,4 +1,5 @@
-//! Events that could not be taken: each is tried again after pauses of its own, and holds up no other.
+//! Events that could not be taken: each is tried again after pauses of its own, and holds up no other, unless they are so many that they
+//! fill an answer of the transmitter.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,6 +10,9 @@ use crate::{backoff::back_off, clock::Stopwatch};
 
 /// The longest pause before an event is tried again: somebody is to be ended.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest pause between two polls while any event is put off: what is new at the transmitter waits no longer than that.
+const MAX_POLL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Events that are tried again later, by their identifiers.
 #[derive(Debug, Default)]
@@ -30,6 +34,13 @@ impl PutOff {
     /// Whether an event may be tried.
     pub(super) fn is_due(&self, id: &str) -> bool {
         self.0.get(id).is_none_or(|tries| tries.since.elapsed() >= tries.pause)
+    }
+
+    /// The pause before the next poll: the shortest before any of them is tried again, within bounds. They come with each answer, so that
+    /// polls without end at `interval` would bring all of them twice a second, to no end.
+    pub(super) fn poll_pause(&self, interval: Duration) -> Duration {
+        let shortest = self.0.values().map(|tries| tries.pause).min().unwrap_or_default();
+        shortest.min(MAX_POLL_PAUSE).max(interval)
     }
 
     /// Puts an event off that could not be taken. Returns whether it is the first time.
@@ -66,5 +77,24 @@ mod tests {
         assert!(put_off.is_due("a"));
         put_off.keep(&HashSet::new());
         assert_eq!(put_off.len(), 0);
+    }
+
+    #[test]
+    fn the_longer_events_are_put_off_the_less_often_they_are_polled() {
+        let (mut put_off, interval) = (PutOff::default(), Duration::from_millis(500));
+        assert_eq!(put_off.poll_pause(interval), interval, "nothing is put off");
+        put_off.put_off("a".into(), interval);
+        assert_eq!(put_off.poll_pause(interval), interval, "no pause is shorter");
+        for _ in 0..3 {
+            put_off.put_off("a".into(), interval);
+        }
+        let pause = put_off.poll_pause(interval);
+        assert!(pause >= interval * 4 && pause <= MAX_POLL_PAUSE, "half of it is random: {pause:?}");
+        for _ in 0..10 {
+            put_off.put_off("a".into(), interval);
+        }
+        assert_eq!(put_off.poll_pause(interval), MAX_POLL_PAUSE);
+        put_off.put_off("b".into(), interval);
+        assert_eq!(put_off.poll_pause(interval), interval, "one is tried again soon");
     }
 }

@@ -90,6 +90,8 @@ mod tests {
             json!({"op": "Replace", "path": "active", "value": [{"$ref": null, "value": "False"}]}),
             json!({"op": "replace", "path": "active", "value": {"active": false}}),
             json!({"op": "replace", "value": {"active": {"value": "false"}}}),
+            json!({"op": "replace", "path": "active", "value": " False "}),
+            json!({"op": "replace", "path": "active", "value": {"value": "False", "active": false}}),
         ] {
             assert!(!apply(&ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
         }
@@ -187,6 +189,8 @@ mod tests {
             json!({"Operations": [{"op": "replace", "path": "active", "value": [false, false]}]}),
             json!({"Operations": [{"op": "replace", "path": "active", "value": [[false]]}]}),
             json!({"Operations": [{"op": "replace", "path": "active", "value": {"status": false}}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": {"value": true, "active": false}}]}),
+            json!({"Operations": [{"op": "replace", "value": {"active": {"value": false, "active": true}}}]}),
             json!({"Operations": [{"op": "replace", "value": "x"}]}),
             json!({"Operations": [{"op": "replace", "path": ["active"], "value": false}]}),
             json!({"Operations": [{"op": "remove"}]}),

@@ -29,19 +29,30 @@ pub(super) fn shown(value: &Value) -> Option<String> {
 }
 
 /// Microsoft Entra ID sends `"False"`, also as the `value` of the only one in a list. What is neither is refused: to take it for `true` would
-/// let somebody in.
+/// let somebody in. So is an object whose `value` and whose member of the attribute's name differ, because two readers may take either.
 pub(super) fn boolean(name: &'static str, value: &Value) -> Result<bool, ScimError> {
     let refused = || ScimError::Attribute(name);
     let value = if let Value::Array(all) = value { only(all).ok_or_else(refused)? } else { value };
-    let value = match value.as_object() {
-        Some(members) => member(members, "value").or_else(|| member(members, name)).ok_or_else(refused)?,
-        None => value,
+    let Value::Object(members) = value else { return truth(value).ok_or_else(refused) };
+    let assigned = |name: &str| member(members, name).filter(|value| !is_unassigned(value));
+    let read = match (assigned("value"), assigned(name)) {
+        (Some(value), Some(named)) => truth(value).filter(|read| truth(named) == Some(*read)),
+        (Some(value), None) | (None, Some(value)) => truth(value),
+        (None, None) => None,
     };
+    read.ok_or_else(refused)
+}
+
+/// A truth value, also as a text.
+fn truth(value: &Value) -> Option<bool> {
     match value {
-        Value::Bool(value) => Ok(*value),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Value::String(_) | Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(ScimError::Attribute(name)),
+        Value::Bool(value) => Some(*value),
+        Value::String(text) => match text.trim() {
+            text if text.eq_ignore_ascii_case("true") => Some(true),
+            text if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        },
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -65,4 +76,39 @@ pub(super) fn is_unassigned(value: &Value) -> bool {
 /// A member by its name in any case (RFC 7643 section 2.1).
 pub(super) fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     members.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_truth_value_is_read_in_each_way_in_which_it_is_written_and_of_two_that_differ_neither() {
+        for (value, read) in [
+            (json!(false), Some(false)),
+            (json!("True"), Some(true)),
+            (json!(" False "), Some(false)),
+            (json!("true\n"), Some(true)),
+            (json!([{"value": " false"}]), Some(false)),
+            (json!({"active": "False"}), Some(false)),
+            (json!({"value": false, "active": "False"}), Some(false)),
+            (json!({"value": null, "active": false}), Some(false)),
+            (json!({"value": false, "active": ""}), Some(false)),
+            (json!({"value": true, "active": false}), None),
+            (json!({"Value": "False", "Active": true}), None),
+            (json!([{"value": true, "active": false}]), None),
+            (json!({"value": false, "active": "maybe"}), None),
+            (json!({"value": "maybe", "active": false}), None),
+            (json!({"value": null}), None),
+            (json!({}), None),
+            (json!(""), None),
+            (json!("F alse"), None),
+            (json!(null), None),
+            (json!(0), None),
+        ] {
+            assert_eq!(boolean("active", &value).ok(), read, "{value}");
+        }
+    }
 }

@@ -229,6 +229,8 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::NoApps => "There is no app here that you may open.",
         Text::Sessions => "Your sessions",
         Text::SessionsAreOf(user) => return format!("Where {user} is signed in. End what you do not know.").into(),
+        Text::OneEnded => "The session or token has ended.",
+        Text::OthersEnded => "All other sessions have ended.",
         Text::ThisBrowser => "this browser",
         Text::UnknownBrowser => "A browser",
         Text::SessionTimes { since, seen } => {

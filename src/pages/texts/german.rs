@@ -259,6 +259,8 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::NoApps => "Hier gibt es keine Anwendung, die Sie öffnen dürfen.",
         Text::Sessions => "Ihre Sitzungen",
         Text::SessionsAreOf(user) => return format!("Wo {user} angemeldet ist. Beenden Sie, was Sie nicht kennen.").into(),
+        Text::OneEnded => "Die Sitzung oder das Token ist beendet.",
+        Text::OthersEnded => "Alle anderen Sitzungen sind beendet.",
         Text::ThisBrowser => "dieser Browser",
         Text::UnknownBrowser => "Ein Browser",
         Text::SessionTimes { since, seen } => {

@@ -137,18 +137,19 @@ impl Pool {
     /// Acquires a connection for one call.
     ///
     /// # Errors
-    /// None came free, or none could be opened in time.
+    /// None came free, or none could be opened in time; the error is the server's last one, if it gave any.
     pub(super) async fn connection(&self, trust: Trust) -> Result<PooledPostgres<'_>, sqlx::Error> {
         let permit = timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-        let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new(trust)).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let (line, opened_at) = opened?;
+        let mut failure = sqlx::Error::PoolTimedOut;
+        let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new(trust, &mut failure)).await;
+        let (line, opened_at) = opened.unwrap_or(Err(failure))?;
         Ok(PooledPostgres { line, opened_at, pool: self, permit })
     }
 
-    /// An idle connection that answers, or is trusted to, or a new one.
+    /// An idle connection that answers, or is trusted to, or a new one. `failure` is why there is none yet, for whoever waits no longer.
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    async fn idle_or_new(&self, trust: Trust) -> Result<(Line, Instant), sqlx::Error> {
+    async fn idle_or_new(&self, trust: Trust, failure: &mut sqlx::Error) -> Result<(Line, Instant), sqlx::Error> {
         while let Some(IdleConnection { mut line, opened_at, idle_since }) = self.take_idle() {
             if trust == Trust::Recent && idle_since.elapsed() < RECENT && line.is_writable {
                 return Ok((line, opened_at));
@@ -167,6 +168,7 @@ impl Pool {
                 Ok(line) => return Ok((line, Instant::now())),
                 Err(error) if may_pass(&error) => {
                     failures += 1;
+                    *failure = error;
                     tokio::time::sleep(back_off(failures, RETRY.0, RETRY.1)).await;
                 }
                 Err(error) => return Err(error),

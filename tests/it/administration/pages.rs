@@ -267,6 +267,6 @@ async fn the_command_line_renews_and_tells_who_did_what() {
         {
             assert!(said.contains(part), "{said}");
         }
-        assert_eq!(world.command(&["sessions", "renew", "nobody"]).await.0, 69);
+        assert_eq!(world.command(&["sessions", "renew", "nobody"]).await.0, 67);
     }
 }

@@ -1,5 +1,7 @@
 //! Security events that are polled for (RFC 8936).
 
+use evergate::clock::Stopwatch;
+
 use super::*;
 use crate::harness::{
     Kind,
@@ -103,7 +105,7 @@ async fn an_event_that_cannot_be_taken_holds_up_no_other() {
     transmitter.queue("refused", nobody);
     eventually("one is refused", async || transmitter.polled().refused.contains_key("refused")).await;
     let polls = transmitter.polled().polls.len();
-    eventually("it is asked on", async || transmitter.polled().polls.len() > polls + 20).await;
+    eventually("it is asked on", async || transmitter.polled().polls.len() > polls + 3).await;
     assert!(!lines_with(&["polled for is put off", "a-stuck-one"]).is_empty());
     let session = json!({"format": "complex", "session": {"format": "opaque", "id": "sid-1"}});
     let events = json!({"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}});
@@ -117,20 +119,82 @@ async fn an_event_that_cannot_be_taken_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_proxy_that_ends_quiet_polls_delays_no_event() {
-    for status in [Some(504), None] {
+    let interval = Duration::from_millis(50);
+    for ended in [EndedWait::Status(504), EndedWait::Closed] {
         let clock = Clock::manual();
         let transmitter = Transmitter::start(clock.clone()).await;
-        transmitter.end_waits(EndedWait::By(status));
-        let world = polling(world(), &transmitter, clock).start().await;
+        transmitter.end_waits(ended, interval * 2);
+        let world = polling(world(), &transmitter, clock);
+        let world = world.timed(|timings| timings.event_poll_interval = interval).start().await;
         let visitor = world.signed_in().await;
         let polls = transmitter.polled().polls.len();
         eventually("it is asked on", async || transmitter.polled().polls.len() > polls + 20).await;
-        let id = format!("ann-{status:?}");
+        let id = format!("ann-{ended:?}");
         transmitter.queue(&id, disabled("ann@example.com"));
         eventually("it is acknowledged", async || transmitter.polled().acknowledged.contains(&id)).await;
         assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 0, "nothing has failed: {status:?}");
+        assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 0, "nothing has failed: {ended:?}");
+        assert_eq!(lines_with(&["long polls for security events are ended at once"]).len(), 0, "they last: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_ends_each_long_poll_at_once_is_polled_at_the_interval() {
+    let interval = Duration::from_millis(100);
+    for ended in [EndedWait::Status(504), EndedWait::Status(408), EndedWait::Closed] {
+        let clock = Clock::manual();
+        let transmitter = Transmitter::start(clock.clone()).await;
+        transmitter.end_waits(ended, Duration::ZERO);
+        let world = polling(world(), &transmitter, clock);
+        let world = world.timed(|timings| timings.event_poll_interval = interval).start().await;
+        let visitor = world.signed_in().await;
+        let (polls, watch) = (transmitter.polled().polls.len(), Stopwatch::start());
+        eventually("it is asked on", async || transmitter.polled().polls.len() >= polls + 20).await;
+        // Half of what it takes: on a slow machine an end may come late enough to count as silence, and then every other poll has no
+        // pause after it.
+        let elapsed = watch.elapsed();
+        assert!(elapsed >= interval * 10, "{ended:?}: 20 polls in {elapsed:?}");
+        let id = format!("ann-{ended:?}");
+        transmitter.queue(&id, disabled("ann@example.com"));
+        eventually("it is acknowledged", async || transmitter.polled().acknowledged.contains(&id)).await;
+        assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(lines_with(&["security events cannot be polled for"]).len(), 0, "nothing has failed: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_long_poll_that_cannot_be_read_is_a_failure_and_no_silence() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    transmitter.end_waits(EndedWait::Unreadable, Duration::ZERO);
+    let world = polling(world(), &transmitter, clock).start().await;
+    let failed = || world.metric(0, "evergate_event_polls_total");
+    eventually("it has failed again and again", async || failed() >= 2.0).await;
+    assert_eq!(lines_with(&["security events cannot be polled for", "cannot be read"]).len(), 1);
+}
+
+#[tokio::test]
+async fn while_an_event_is_put_off_it_is_polled_less_and_less_often() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let world = polling(world().on(Kind::Postgres), &transmitter, clock);
+    let interval = Duration::from_millis(100);
+    let world = world.timed(|timings| timings.event_poll_interval = interval).start().await;
+    postgres::run(
+        &world.database_url(),
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$; \
+         CREATE TRIGGER fail BEFORE INSERT ON ended_users FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    .await;
+    transmitter.queue("stuck", disabled("nobody@example.com"));
+    eventually("it is put off", async || !lines_with(&["polled for is put off", "stuck"]).is_empty()).await;
+    let (polls, watch) = (transmitter.polled().polls.len(), Stopwatch::start());
+    eventually("it is asked on", async || transmitter.polled().polls.len() >= polls + 6).await;
+    // Pauses of 0.1, 0.2, 0.4, 0.8, 1.6 s, of which half is random, rather than six of 0.1 s.
+    let elapsed = watch.elapsed();
+    assert!(elapsed >= interval * 10, "6 polls in {elapsed:?}");
+    postgres::run(&world.database_url(), "DROP TRIGGER fail ON ended_users").await;
+    eventually("it is taken", async || transmitter.polled().acknowledged == ["stuck"]).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ async fn a_deactivation_is_not_refused_for_the_size_of_a_picture_nor_for_how_its
         (Method::PATCH, path.clone(), json!({"Operations": many})),
         (Method::PATCH, format!("{path}/"), operations(off.clone())),
         (Method::PATCH, encoded.clone(), operations(off.clone())),
+        (Method::PATCH, format!("{users}//{id}"), operations(off.clone())),
+        (Method::PATCH, path.replacen("/Users/", "//Users/", 1), operations(off.clone())),
+        (Method::PATCH, path.clone(), operations(json!({"op": "replace", "path": "active", "value": " False "}))),
         (
             Method::PATCH,
             path.clone(),
@@ -47,4 +50,37 @@ async fn a_deactivation_is_not_refused_for_the_size_of_a_picture_nor_for_how_its
     assert_eq!(unclear.status, StatusCode::BAD_REQUEST, "of two words neither counts");
     let nobody = ask(&world, Method::GET, &format!("{USERS}?filter=userName%20eq%20%22a%5Cu0000%22"), Value::Null).await;
     assert_eq!((nobody.status, &nobody.json()["totalResults"]), (StatusCode::OK, &json!(0)));
+}
+
+#[tokio::test]
+async fn what_two_readers_may_take_for_either_is_refused_and_what_they_both_read_alike_is_taken() {
+    let world = world().set("scim_auth_header", SECRET).start().await;
+    let path = provisioned(&world, ann()).await;
+    let secret = format!("Bearer {SECRET}");
+    let lines = [("authorization", secret.as_str()), ("content-type", "application/scim+json")];
+    for (method, body) in [
+        (Method::PATCH, r#"{"Operations": [{"op": "replace", "path": "active", "value": {"value": true, "active": false}}]}"#),
+        (Method::PATCH, r#"{"Operations": [{"op": "replace", "path": "active", "value": true, "value": false}]}"#),
+        (Method::PUT, r#"{"userName": "ann@example.com", "active": false, "externalId": "a", "externalId": "b"}"#),
+        (
+            Method::PUT,
+            r#"{"userName": "ann@example.com", "active": false, "emails": [{"value": "a@example.com"}], "emails": []}"#,
+        ),
+    ] {
+        let refused = world.visitor().send(method, &path, &lines, body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}: {}", refused.text());
+        assert_eq!(ask(&world, Method::GET, &path, Value::Null).await.json()["active"], json!(true), "{body}");
+    }
+    for (method, body) in [
+        (Method::PATCH, r#"{"Operations": [{"op": "replace", "op": "replace", "path": "active", "value": false}]}"#),
+        (
+            Method::PUT,
+            r#"{"userName": "ann@example.com", "active": false, "active": false,
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "1", "value": "2"}}}"#,
+        ),
+    ] {
+        assert_eq!(ask(&world, Method::PUT, &path, ann()).await.status, StatusCode::OK);
+        let done = world.visitor().send(method, &path, &lines, body).await;
+        assert_eq!((done.status, &done.json()["active"]), (StatusCode::OK, &json!(false)), "{body}: {}", done.text());
+    }
 }

@@ -186,8 +186,6 @@ fn endpoints() -> BTreeSet<String> {
     let others = ["", "/admin", "/admin/api/v1", "/scim/v2", "/token", "/auth", "/forward_auth", "/refused", "/kept_post"];
     found.extend(others.map(str::to_owned));
     found
-        .extend(["", "/admin", "/admin/api/v1", "/scim/v2", "/token", "/auth", "/forward_auth", "/kept_post"].map(str::to_owned));
-    found
 }
 
 #[test]
@@ -204,6 +202,23 @@ fn addresses_of_evergate_s_own_that_documents_name_are_there() {
     }
     assert!(checked > 60, "{checked}");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_readme_leaves_out_no_endpoint_and_the_man_page_no_subcommand() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let table = readme.split("### Endpoints under").nth(1).unwrap().split("\n### ").next().unwrap();
+    let has_row_elsewhere = |path: &String| path.is_empty() || path == "/token" || path.starts_with("/admin/api/v1/");
+    let endpoints: Vec<_> = endpoints().into_iter().filter(|path| !has_row_elsewhere(path)).collect();
+    let is_told = |path: &str| table.contains(&format!("`{}", if path == "/" { path } else { path.trim_start_matches('/') }));
+    let missing: Vec<_> = endpoints.iter().filter(|path| !is_told(path)).collect();
+    assert!(endpoints.len() > 25 && missing.is_empty(), "{missing:?}");
+    let page = fs::read_to_string(root().join("config/debian/evergate.8")).unwrap().replace("\\-", "-");
+    let synopsis = page.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
+    for subcommand in evergate::cli::command().get_subcommands() {
+        let name = subcommand.get_name();
+        assert!(synopsis.split_whitespace().any(|word| word == name), "{name} in {synopsis}");
+    }
 }
 
 #[test]

@@ -18,15 +18,16 @@ const NONE: u16 = u16::MAX;
 
 impl PathAndQuery {
     // Not public while `bytes` is unstable.
-    pub(super) fn from_shared(mut src: Bytes) -> Result<Self, InvalidUri> {
+    pub(super) fn from_shared(src: Bytes) -> Result<Self, InvalidUri> {
         let Scanned {
             query,
             fragment,
             is_maybe_not_utf8,
         } = scan_path_and_query(&src)?;
 
-        if let Some(i) = fragment {
-            src.truncate(i as usize);
+        // Evergate: a target has none, and what is cut off here is a part of the path to whoever reads the target as it was sent.
+        if fragment.is_some() {
+            return Err(ErrorKind::InvalidUriChar.into());
         }
 
         let data = if is_maybe_not_utf8 {
