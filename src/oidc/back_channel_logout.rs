@@ -55,7 +55,12 @@ impl Provider {
             },
             verified => verified,
         };
-        verified.map_err(refused).map(|()| logout)
+        verified.map_err(refused)?;
+        // The session that has shown it ends by this token, which may come again because not all of the end could be recorded.
+        if let Some(algorithm) = stored_algorithm(&metadata, id_token).filter(|_| !self.has_seen_a_signature()) {
+            self.record_signing_algorithm(algorithm);
+        }
+        Ok(logout)
     }
 
     async fn verify_logout_signature(
@@ -64,8 +69,8 @@ impl Provider {
         token: &str,
         id_token: Option<&Secret>,
     ) -> Result<Result<(), JoseError>, ProviderError> {
-        let stored = || SignedToken::parse(id_token?.expose()).ok()?.algorithm(&metadata.algorithms).ok();
-        match logout_signature(&metadata.algorithms, self.signing_algorithm().or_else(stored)) {
+        let seen = self.signing_algorithm().or_else(|| stored_algorithm(metadata, id_token));
+        match logout_signature(&metadata.algorithms, seen) {
             LogoutSignature::Usual(algorithms) => {
                 if let Err(error) = SignedToken::parse(token).and_then(|parsed| parsed.algorithm(&algorithms)) {
                     return Ok(Err(error));
@@ -85,6 +90,11 @@ impl Provider {
             }
         }
     }
+}
+
+/// How an ID token is signed, if the metadata list that.
+fn stored_algorithm(metadata: &ProviderMetadata, id_token: Option<&Secret>) -> Option<Algorithm> {
+    SignedToken::parse(id_token?.expose()).ok()?.algorithm(&metadata.algorithms).ok()
 }
 
 fn refused(error: JoseError) -> ProviderError {
