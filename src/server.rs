@@ -162,6 +162,8 @@ where
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
+            // No stop waits for file descriptors to come free.
+            Err(_) if stop.is_cancelled() => break,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
