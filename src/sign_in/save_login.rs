@@ -60,9 +60,7 @@ impl SignIn {
             self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
         }
-        let (tokens, now) =
-            (UserKey::token_names(&login.identity.subject, &self.provider.registrations()), self.parts.clock.now());
-        self.parts.with_patience(|| self.parts.store.let_tokens_in(&tokens, now)).await?;
+        self.let_tokens_in(&login.identity).await?;
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
         let Some((saved, cookies)) = self.save_login(login, existing, at, mode).await? else {
@@ -131,6 +129,13 @@ impl SignIn {
         let (names, registrations, now) = (self.names_of(identity), self.provider.registrations(), self.parts.clock.now());
         let end = || self.parts.store.end_if_locked_out(&names, &registrations, &identity.subject, now);
         Ok(self.parts.with_patience(end).await?)
+    }
+
+    /// Lets the bearer tokens of a user in whom a directory had locked out by other names, and who is let in now.
+    async fn let_tokens_in(&self, identity: &Identity) -> Result<(), CallbackError> {
+        let tokens = UserKey::token_names(&identity.subject, &self.provider.registrations());
+        let (issuer, names, now) = (self.provider.issuer(), self.names_of(identity), self.parts.clock.now());
+        Ok(self.parts.with_patience(|| self.parts.store.let_tokens_in(issuer, &tokens, &names, now)).await?)
     }
 
     /// By what a user may have been ended.

@@ -75,17 +75,26 @@ impl Store {
         Ok(())
     }
 
-    /// Lets in the bearer tokens of a user who has just been let in by a login, if they are refused until further notice: the directory knows
-    /// the user by other names now.
+    /// Lets in the bearer tokens of a provider's user who has just been let in by a login with the names `login`, if they are refused until
+    /// further notice: the directory knows the user by other names now. A lockout of these names that has come meanwhile holds.
     ///
     /// # Errors
     /// They may be refused still.
-    pub async fn let_tokens_in(&self, tokens: &[UserName], at: Timestamp) -> Result<(), StoreError> {
+    pub async fn let_tokens_in(
+        &self,
+        issuer: &str,
+        tokens: &[UserName],
+        login: &[UserName],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         if !self.is_locked_out(tokens).await? {
             return Ok(());
         }
-        self.write(Write::LetTokensIn, |connection| Box::pin(connection.let_in(tokens, at))).await?;
-        self.announce_users(tokens);
+        let done =
+            self.write(Write::LetTokensIn, |connection| Box::pin(connection.let_tokens_in(issuer, tokens, login, at))).await;
+        if done? {
+            self.announce_users(tokens);
+        }
         Ok(())
     }
 

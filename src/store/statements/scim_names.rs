@@ -156,8 +156,29 @@ impl Connection<'_> {
         Ok(blocked)
     }
 
+    /// Lets the bearer tokens of a user in who has been let in by a login, unless a directory has locked one of the login's names out meanwhile.
+    /// Whether it has.
+    pub(in crate::store) async fn let_tokens_in(
+        &mut self,
+        issuer: &str,
+        tokens: &[UserName],
+        login: &[UserName],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let mut connection = transaction.connection();
+        connection.lock_scim_users(issuer).await?;
+        let is_let_in = connection.user_ended_at(login).await? != Some(FOR_GOOD);
+        if is_let_in {
+            connection.let_in(tokens, now).await?;
+        }
+        drop(connection);
+        transaction.commit().await?;
+        Ok(is_let_in)
+    }
+
     /// Lets a user in again: what they get from now on is good, and what they had before is not.
-    pub(in crate::store) async fn let_in(&mut self, names: &[UserName], now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn let_in(&mut self, names: &[UserName], now: Timestamp) -> Result<(), StoreError> {
         // In the order of other writers, so that none waits for this one while this one waits for it.
         let mut names = names.to_vec();
         names.sort_unstable_by_key(|name| name.0);

@@ -94,7 +94,7 @@ impl Connection<'_> {
         names: &[UserName],
         own: &OwnNames,
     ) -> Result<(ScimSaved, Vec<UserName>), StoreError> {
-        self.lock_scim_users(user).await?;
+        self.lock_scim_users(&user.issuer).await?;
         let found = self.scim_user(&user.id).await?;
         // Saved already, where the response to the statement was lost and it is sent again.
         let is_saved = found.as_ref() == Some(user);
@@ -137,7 +137,7 @@ impl Connection<'_> {
     ) -> Result<(ScimDeleted, Vec<UserName>), StoreError> {
         let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
-        connection.lock_scim_users(before).await?;
+        connection.lock_scim_users(&before.issuer).await?;
         let deleted = match connection.scim_user(&before.id).await? {
             None => (ScimDeleted::Deleted, Vec::new()),
             Some(found) if found != *before => (ScimDeleted::Changed, Vec::new()),
@@ -162,7 +162,7 @@ impl Connection<'_> {
     ) -> Result<Vec<UserName>, StoreError> {
         let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
-        connection.lock_scim_users(user).await?;
+        connection.lock_scim_users(&user.issuer).await?;
         let mut blocked = Vec::new();
         if connection.scim_user(&user.id).await?.is_some_and(|found| !found.active) {
             blocked = connection.lock_out(&user.id, names).await?;
@@ -176,10 +176,10 @@ impl Connection<'_> {
     }
 
     /// Makes the changes of a provider's users take turns: whether a name is locked out depends on who else has it.
-    async fn lock_scim_users(&mut self, user: &ScimUser) -> Result<(), StoreError> {
+    pub(super) async fn lock_scim_users(&mut self, issuer: &str) -> Result<(), StoreError> {
         if self.is_postgres() {
             self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                .bind(format!("SCIM users {}", user.issuer))
+                .bind(format!("SCIM users {issuer}"))
                 .execute()
                 .await?;
             return Ok(());

@@ -83,4 +83,14 @@ contract! {
             assert_eq!(store.user_ended_at(&[let_in]).await.unwrap(), Some(Timestamp(2999)));
         }
     }
+
+    a_login_lets_no_tokens_in_of_a_user_whom_a_directory_has_locked_out_meanwhile(store) {
+        let (ann, tokens, issuer) = (named("ann", false), [name("tokens of ann")], "https://idp");
+        store.save_scim_user(&ann, None, &[name("ann")], &OWN).await.unwrap();
+        store.lock_out_also(&ann, &tokens).await.unwrap();
+        store.let_tokens_in(issuer, &tokens, &[name("ann"), name("anna")], Timestamp(2000)).await.unwrap();
+        assert_eq!(store.user_ended_at(&tokens).await.unwrap(), FOR_GOOD, "the login was let in a moment before");
+        store.let_tokens_in(issuer, &tokens, &[name("anna")], Timestamp(2000)).await.unwrap();
+        assert_eq!(store.user_ended_at(&tokens).await.unwrap(), Some(Timestamp(1999)), "the directory knows her as another");
+    }
 }
