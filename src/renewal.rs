@@ -27,6 +27,7 @@
 //! | [`shutdown`] | waits for what is under way when this process ends |
 
 mod attempt;
+mod blocked;
 mod breaker;
 mod classify;
 mod decision;
@@ -66,6 +67,7 @@ use crate::{
     timings::Timings,
 };
 
+use blocked::BlockedIntrospections;
 use breaker::Breaker;
 use decision::{Decision, RemainingUse};
 use engine::Engine;
@@ -127,6 +129,7 @@ impl Renewer {
                 metrics,
                 flights: Flights::default(),
                 breaker: Breaker::default(),
+                blocked: BlockedIntrospections::default(),
                 slots: Slots::new(settings.max_concurrent),
                 tasks: tasks.clone(),
                 draining: AtomicBool::new(false),

@@ -12,10 +12,11 @@ use crate::{
     backoff::SOON,
     clock::Timestamp,
     grant::Grant,
+    reading::Reading,
     renewal::{Unusable, Usable},
     routing::Route,
     session::SessionHash,
-    store::{SeenPosition, SessionFilter, SessionKind, StoreError},
+    store::{ListedSession, SeenPosition, SessionFilter, SessionKind, StoreError},
     visitor::{SignedIn, Visitor},
 };
 
@@ -75,22 +76,28 @@ impl AppTokens {
         if let Some(known) = names.get(&asserted.session) {
             return Ok(Some(known));
         }
-        let mut named = None;
+        let mut unclear = None;
         // Each may know the subject, and one session alone has this name.
         for provider in self.parts.providers.iter() {
             let filter =
                 SessionFilter { registration: provider.registration(), subject: Some(&asserted.subject), provider_session: None };
             let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
             let found = found.map(|found| found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session));
-            named = named.or(found.found_even_if_old().map_err(|error| unavailable(&error))?);
+            match found.found_even_if_old() {
+                Ok(Some(hash)) => {
+                    names.insert(asserted.session.clone(), hash);
+                    return Ok(Some(hash));
+                }
+                Ok(None) => {}
+                // A standby may lack it, and it may still be one of the next provider's.
+                Err(error) => unclear = Some(error),
+            }
         }
-        if let Some(hash) = named {
-            names.insert(asserted.session.clone(), hash);
-        }
-        Ok(named)
+        unclear.map_or(Ok(None), |error| Err(unavailable(&error)))
     }
 
-    /// The newest session of a user whose grant lives decides. The user must still have one: no job outlives all of them.
+    /// The newest session of a user whose grant lives decides; where none does, one in its remaining use. The user must still have one:
+    /// no job outlives all of them.
     async fn by_user(&self, issuer: Option<&str>, subject: &str, lasting: Duration) -> Result<Holder, TokenError> {
         if !self.parts.settings.by_user {
             return Err(TokenError::ByUserNotAllowed);
@@ -98,14 +105,20 @@ impl AppTokens {
         let only = || self.parts.providers.only().map(|provider| provider.issuer());
         let issuer =
             issuer.or_else(only).ok_or(TokenError::InvalidRequest("issuer is needed, because there are several providers"))?;
-        let mut listed = Vec::new();
+        let mut found = Reading::Current(Vec::new());
         // Of this issuer's alone: the same subject at another one is another user, whose outage is not this one's.
         for provider in self.parts.providers.iter().filter(|provider| provider.issuer() == issuer) {
             let registration = provider.registration();
-            let found = self.parts.store.sessions_of_user(registration, subject, SessionKind::All, SeenPosition::START).await;
-            listed.extend(found.map_err(|error| unavailable(&error))?.0);
+            let more = self.parts.store.sessions_of_user(registration, subject, SessionKind::All, SeenPosition::START).await;
+            found = found.and(more.map_err(|error| unavailable(&error))?, |found, (more, _next)| found.extend(more));
         }
-        listed.sort_by_key(|listed| Reverse(listed.session.created_at));
+        let are_all = found.is_current();
+        let mut listed: Vec<ListedSession> = found.even_if_old();
+        // Of grants that have ended, the one whose access token lives longest is of most use.
+        listed.sort_by_key(|listed| {
+            let ended = listed.grant.ended.is_some();
+            (ended, Reverse(if ended { listed.grant.expires_at } else { listed.session.created_at }))
+        });
         for session in listed.iter().map(|listed| listed.session.hash).take(MAX_SESSIONS) {
             match self.fresh_grant(session, lasting).await {
                 Ok(grant) => {
@@ -117,7 +130,8 @@ impl AppTokens {
                 Err(error) => return Err(error),
             }
         }
-        Err(TokenError::UnknownUser)
+        // A standby may lack the one that lives.
+        Err(if are_all { TokenError::UnknownUser } else { TokenError::Unavailable(SOON) })
     }
 
     /// The grant of a session within its limits, with an access token that can be used. This is no use of the session: what a job does

@@ -68,7 +68,7 @@ impl Endpoints {
         let (registration, subject) = (grant.registration(), &grant.identity.subject);
         let (mut found, mut position) = (Vec::new(), Some(SeenPosition::START));
         while let Some(after) = position.filter(|_| found.len() <= skip + most) {
-            let (mut part, next) = parts.store.sessions_of_user(registration, subject, of_kind, after).await?;
+            let (mut part, next) = parts.store.sessions_of_user(registration, subject, of_kind, after).await?.even_if_old();
             part.retain(|listed| !Prediction::of_listed(listed, &limits, now).is_over(now) && passes(listed));
             found.extend(part);
             position = next;

@@ -44,8 +44,6 @@ const MAX_ROUNDS_IN_VAIN: u32 = 20;
 const LATEST_INTROSPECTION: Duration = MAX_INTENT_AGE.saturating_sub(Duration::from_millis(500));
 /// After this many presentations a token of unknown outcome is not introspected any more.
 const MAX_INTROSPECTIONS: i64 = 12;
-/// The same where somebody else answers in the endpoint's place, who may do so for good.
-const MAX_BLOCKED_INTROSPECTIONS: i64 = 3;
 /// The shortest and the longest pause between introspections.
 const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -303,7 +301,7 @@ impl Engine {
         let response = tokio::time::timeout(wait, self.provider.introspect(refresh_token)).await;
         let response = response.unwrap_or_else(|_| Introspection::Unavailable("it is too slow".to_owned()));
         let took = timer.finish();
-        let most = if matches!(response, Introspection::Blocked(_)) { MAX_BLOCKED_INTROSPECTIONS } else { MAX_INTROSPECTIONS };
+        let is_blocked = self.blocked.record(grant.id, &response, self.clock.now());
         let record = |reason: &str| {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
             self.store.enqueue_event(Event { duration: Some(took), ..event });
@@ -325,7 +323,7 @@ impl Engine {
                 // Introspection is repeated while the user can be served meanwhile. It says nothing about the token endpoint, so
                 // the breaker ignores it.
                 let is_served = decision::remaining_use(grant, &self.settings, now) != RemainingUse::None;
-                if is_served && grant.presented < most {
+                if is_served && !is_blocked && grant.presented < MAX_INTROSPECTIONS {
                     self.breaker.withdraw();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
                     let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);

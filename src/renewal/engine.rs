@@ -4,7 +4,10 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use tokio_util::task::TaskTracker;
 
-use super::{breaker::Breaker, flight::Flights, knowledge::Observed, pending::Pending, settings::Settings, slots::Slots};
+use super::{
+    blocked::BlockedIntrospections, breaker::Breaker, flight::Flights, knowledge::Observed, pending::Pending, settings::Settings,
+    slots::Slots,
+};
 use crate::{
     clock::{Clock, Stopwatch, Timestamp},
     lock::Mutex,
@@ -25,6 +28,7 @@ pub(super) struct Engine {
     pub(super) metrics: Metrics,
     pub(super) flights: Flights,
     pub(super) breaker: Breaker,
+    pub(super) blocked: BlockedIntrospections,
     pub(super) slots: Slots,
     pub(super) tasks: TaskTracker,
     pub(super) draining: AtomicBool,

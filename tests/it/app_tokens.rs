@@ -260,6 +260,30 @@ async fn a_user_may_be_asked_for_where_that_is_allowed_and_has_to_have_a_session
 }
 
 #[tokio::test]
+async fn a_job_by_user_finds_a_user_whose_outcome_is_unknown_until_their_token_expires() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = world().on(kind).set("app_token_by_user", "true").start().await;
+        let older = world.signed_in().await;
+        let (_, of_older) = request_of(&world, &older, "/jobs").await;
+        world.clock.advance(Duration::from_secs(60));
+        let newer = world.signed_in().await;
+        let (_, of_newer) = request_of(&world, &newer, "/jobs").await;
+        world
+            .sql("UPDATE grants SET ended_reason = 'outcome_unknown' WHERE expires_at = (SELECT MAX(expires_at) FROM grants)")
+            .await;
+        // A gateway that starts remembers nothing.
+        world.restart_with(&[]).await;
+        assert_eq!(token(&Job::of(&world, 0).by_user("sub-ann").await), of_older, "one that can be renewed comes first");
+        world.sql("UPDATE grants SET ended_reason = 'outcome_unknown'").await;
+        world.restart_with(&[]).await;
+        let job = Job::of(&world, 0);
+        assert_eq!(token(&job.by_user("sub-ann").await), of_newer, "the one that lives longest");
+        world.clock.advance(Duration::from_secs(301));
+        assert_eq!(error(&job.by_user("sub-ann").await), refused(404, "unknown_user"));
+    }
+}
+
+#[tokio::test]
 async fn on_loopback_a_secret_and_the_listener_s_name_are_asked_for_and_no_browser_is_answered() {
     let world = world().set("app_token_by_user", "true").start().await;
     world.signed_in().await;

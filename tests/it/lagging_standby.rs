@@ -3,12 +3,16 @@
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
-use crate::harness::{
-    ACCESS, World,
-    eventually::eventually,
-    logs::lines_with,
-    postgres::{self, with_hosts},
-    visitor::{Reply, Visitor},
+use crate::{
+    app_tokens::job::{Job, SECRET, error},
+    harness::{
+        ACCESS, Builder, World,
+        eventually::eventually,
+        idp::user,
+        logs::lines_with,
+        postgres::{self, with_hosts},
+        visitor::{Reply, Visitor},
+    },
 };
 
 const EXPIRED: std::time::Duration = std::time::Duration::from_secs(301);
@@ -21,7 +25,11 @@ struct Replicated {
 
 impl Replicated {
     async fn start() -> Self {
-        let mut world = World::build().on_own_postgres().replicas(0).set("oidc_outage_grace", "1h").start().await;
+        Self::of(World::build()).await
+    }
+
+    async fn of(builder: Builder) -> Self {
+        let mut world = builder.on_own_postgres().replicas(0).set("oidc_outage_grace", "1h").start().await;
         let url = world.database_url();
         let address = world.cluster.as_ref().unwrap().start_standby();
         let hosts = [world.store_line.as_ref().unwrap().address, address];
@@ -97,6 +105,29 @@ async fn a_standby_that_lags_logs_nobody_out_whose_login_it_has_not_replayed() {
     replicated.find_primary();
     eventually("it is found", async || replicated.elsewhere(&young).get("/").await.is_upstreams()).await;
     assert_eq!(world.idp.passes(), 2, "each logged in once");
+}
+
+#[tokio::test]
+async fn a_user_whom_a_standby_lacks_is_not_unknown_to_a_job() {
+    let jobs =
+        World::build().set("app_token_address", "127.0.0.1:0").set("app_token_secret", SECRET).set("app_token_by_user", "true");
+    let replicated = Replicated::of(jobs).await;
+    let world = &replicated.world;
+    let _ann = replicated.settled().await;
+    let job = Job::of(world, 1);
+    let unknown = || (404_u16, "unknown_user".to_owned());
+    assert_eq!(error(&job.by_user("sub-bob").await), unknown(), "nobody has logged in so");
+    replicated.fall_behind().await;
+    let bob = Visitor::of(world.address(), user("bob"));
+    bob.log_in(&world.idp, "/").await;
+    replicated.lose_primary().await;
+    for _ in 0..3 {
+        assert_eq!(job.by_user("sub-ann").await.status, StatusCode::OK, "what it has is used");
+        assert_eq!(error(&job.by_user("sub-bob").await), (503_u16, "temporarily_unavailable".to_owned()));
+    }
+    replicated.find_primary();
+    eventually("he is found", async || job.by_user("sub-bob").await.status == StatusCode::OK).await;
+    eventually("who is unknown is unknown again", async || error(&job.by_user("sub-carol").await) == unknown()).await;
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ async fn a_session_that_the_provider_refuses_to_renew_is_one_until_the_grace_is_
         world.sql(ended).await;
         let (_, why) = world.command(&["sessions", "why", "ann"]).await;
         assert!(why.contains("is served until") && why.contains("must then pass the provider again"), "{why}");
+        assert_eq!(fields(&here.get(PAGE).await.text(), "end").len(), 1, "it is served for its remaining use, and can be ended");
     }
 }
 

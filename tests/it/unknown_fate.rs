@@ -213,6 +213,36 @@ async fn where_introspection_is_blocked_the_browser_goes_through_the_provider_af
 }
 
 #[tokio::test]
+async fn one_blocked_introspection_after_an_outage_gives_no_grant_up() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    let asked = || world.idp.calls(Endpoint::Introspection);
+    world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Answer(503, String::new(), vec![]));
+    lose(&world, &visitor, bad_gateway()).await;
+    eventually("it was asked", async || visitor.get("/").await.is_upstreams() && asked() >= 1).await;
+    let ask_again = async |times: usize| {
+        eventually("it was asked again", async || {
+            world.clock.advance(Duration::from_secs(2));
+            assert!(visitor.get("/").await.is_upstreams(), "the grace runs");
+            asked() >= times
+        })
+        .await;
+    };
+    // As many as give a grant up whose introspection is blocked.
+    ask_again(3).await;
+    let page = "<html>not from here</html>".to_owned();
+    world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Answer(403, page, vec![]));
+    ask_again(asked() + 1).await;
+    world.idp.behave(Endpoint::Introspection);
+    eventually("it is renewed", async || {
+        world.clock.advance(Duration::from_secs(2));
+        visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1
+    })
+    .await;
+    assert_eq!(world.idp.passes(), 1, "the login alone");
+}
+
+#[tokio::test]
 async fn one_lost_response_sends_a_browser_through_the_provider_within_seconds_also_where_nobody_else_renews() {
     for outage in ["strict", "grace"] {
         let route = format!("[[route]]\npath = \"/\"\noutage = \"{outage}\"\n");

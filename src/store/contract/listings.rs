@@ -1,4 +1,5 @@
-//! Sessions as an administrator sees them: all of them, a page at a time, or those that a name finds. They are told, even if they are old.
+//! Sessions as they are listed: those of one user, and as an administrator sees them, all of them, a page at a time, or those that a name
+//! finds. Administrators are told them even if they are old.
 
 use super::Store;
 use crate::{
@@ -11,8 +12,8 @@ use crate::{
 };
 
 impl Store {
-    /// A part of the sessions and personal access tokens of a provider's user whose grants live, those that were
-    /// used last first, and where the next part begins.
+    /// A part of the sessions and personal access tokens of a provider's user whose grants live or are in their remaining use, those that
+    /// were used last first, and where the next part begins.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
@@ -22,10 +23,9 @@ impl Store {
         subject: &str,
         of_kind: SessionKind,
         after: SeenPosition,
-    ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
+    ) -> Result<Reading<(Vec<ListedSession>, Option<SeenPosition>)>, StoreError> {
         self.read(Read::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(registration, subject, of_kind, after)))
             .await
-            .map(Reading::even_if_old)
     }
 
     /// Lists a page of all sessions with their grants, the last login first, and says where the next page begins.

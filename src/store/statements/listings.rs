@@ -146,8 +146,8 @@ impl Connection<'_> {
         Ok((readable(sessions)?.into_iter().map(with_key).collect(), next))
     }
 
-    /// Lists the sessions and tokens of one user whose grants live, those that were used last first, without those that were handed over
-    /// to another site: a hundred behind `after`.
+    /// Lists the sessions and tokens of one user whose grants may go on, those that were used last first, without those that were handed
+    /// over to another site: a hundred behind `after`.
     pub(in crate::store) async fn sessions_of_user(
         &mut self,
         registration: ClientRegistration<'_>,
@@ -157,7 +157,7 @@ impl Connection<'_> {
     ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT {listed_columns} FROM grants JOIN sessions ON sessions.grant_id = grants.id WHERE grants.issuer = $1 \
-             AND grants.client_id = $2 AND grants.subject = $3 AND grants.ended_reason IS NULL AND sessions.login IS NULL \
+             AND grants.client_id = $2 AND grants.subject = $3 AND {may_go_on} AND sessions.login IS NULL \
              AND ($4 = 'all' OR ($4 = 'browser' AND sessions.token IS NULL) OR ($4 = 'token' AND sessions.token IS NOT NULL)) \
              AND (sessions.last_seen, sessions.hash) < ($5, $6) \
              ORDER BY sessions.last_seen DESC, sessions.hash DESC LIMIT {batch}",

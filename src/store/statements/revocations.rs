@@ -161,18 +161,20 @@ impl Connection<'_> {
             .transpose()
     }
 
-    /// Whether a live grant of this user has a session: any, or one that may belong to the same session at the provider.
+    /// Whether a grant of this user that may go on has a session: any, or one that may belong to the same session at the provider. One that
+    /// is in its remaining use counts: its user is served, and needs the session at the provider to come back by.
     pub(in crate::store) async fn has_grant_in_use(
         &mut self,
         filter: SessionFilter<'_>,
         by_any: bool,
     ) -> Result<bool, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT 1 AS one FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+             WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND {may_go_on} \
+             AND ($4 OR $5 IS NULL OR sessions.provider_session IS NULL OR sessions.provider_session = $5) LIMIT 1",
+        );
         let found = self
-            .query(
-                "SELECT 1 AS one FROM grants JOIN sessions ON sessions.grant_id = grants.id \
-                 WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
-                 AND ($4 OR $5 IS NULL OR sessions.provider_session IS NULL OR sessions.provider_session = $5) LIMIT 1",
-            )
+            .query(SQL)
             .bind(filter.registration.issuer)
             .bind(filter.registration.client_id)
             .bind(filter.subject)

@@ -8,7 +8,7 @@ use evergate::{
     clock::{Stopwatch, Timestamp},
     grant::{AttemptId, EndReason, GrantId, Rotation},
     secret::Secret,
-    session::SessionHash,
+    session::{Session, SessionHash},
     store::{Fence, LoginSaved, LoginTarget, NewGrant, OrphanedToken, Sharing, Store, TokenEnd},
 };
 
@@ -77,6 +77,28 @@ contract! {
         store.request_revocation(&waiting).await.unwrap();
         let due = store.claim_revocation(REGISTRATION, LEASE).await.unwrap().unwrap();
         assert!(!due.nobody_asked && !due.spares_others);
+    }
+    a_revocation_that_nobody_asked_for_spares_a_grant_whose_outcome_is_unknown(store) {
+        for (reason, is_spared) in [(EndReason::OutcomeUnknown, true), (EndReason::KeyLost, true), (EndReason::Dead, false)] {
+            let mut served = new_grant();
+            served.identity.subject = reason.as_str().into();
+            let session = Session { provider_session: Some("sid".into()), ..session_of(served.id) };
+            keep(&store, &served, session, None).await;
+            assert!(store.end_grant(served.id, AttemptId::random(), Fence::Generation(0), reason, None).await.unwrap());
+            let left = OrphanedToken {
+                registration: REGISTRATION,
+                identity: &served.identity,
+                provider_session: Some("sid"),
+                reason: "left",
+                end: TokenEnd::Unrequested,
+            };
+            store.enqueue_revocation(GrantId::random(), &Secret::new("left"), left).await.unwrap();
+            let due = store.claim_revocation(REGISTRATION, LEASE).await.unwrap().unwrap();
+            assert!(due.spares_others);
+            for shared in [false, true] {
+                assert_eq!(store.would_end_others(&due, REGISTRATION, shared).await.unwrap(), is_spared, "{reason:?}");
+            }
+        }
     }
     a_grant_that_another_session_uses_outlives_a_logout(store) {
         let grant = new_grant();

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use evergate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
+    grant::{AttemptId, EndReason},
     identity::Identity,
     secret::hex,
     session::{SessionHash, UserKey},
-    store::{END_RETENTION, Expired, ListPosition, SessionFilter},
+    store::{END_RETENTION, Expired, Fence, ListPosition, SeenPosition, SessionFilter, SessionKind},
 };
 
 use super::{EXPIRED, NOTHING, REGISTRATION, contract, keep, login, new_grant, session_of};
@@ -93,6 +94,18 @@ contract! {
         assert_eq!((page.len(), next.is_some()), (100, true), "those of one moment are in the order of their hashes");
         let listed = &page[0].grant;
         assert_eq!((listed.identity.subject.as_str(), listed.has_refresh_token, listed.is_outcome_unknown), ("s", true, false));
+    }
+    a_user_s_sessions_are_listed_as_long_as_their_grants_may_go_on(store) {
+        for (reason, is_listed) in [(EndReason::OutcomeUnknown, true), (EndReason::KeyLost, true), (EndReason::Dead, false)] {
+            let (grant, session) = login(&store).await;
+            let listed = async || {
+                let found = store.sessions_of_user(REGISTRATION, "s", SessionKind::All, SeenPosition::START).await;
+                found.unwrap().current().unwrap().0.iter().any(|listed| listed.session.hash == session)
+            };
+            assert!(listed().await);
+            assert!(store.end_grant(grant, AttemptId::random(), Fence::Generation(0), reason, None).await.unwrap());
+            assert_eq!(listed().await, is_listed, "{reason:?}");
+        }
     }
     sessions_are_found_by_each_name_of_their_user_and_by_how_their_identifiers_begin(store) {
         login(&store).await;

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{Both, EXPIRED};
 use crate::{
     administration::{token, told},
-    app_tokens::job::{Job, SECRET, token as given},
+    app_tokens::job::{Job, SECRET, request_of, token as given},
     harness::{
-        World,
+        Kind, World,
         eventually::eventually,
         idp::{Endpoint, Misbehaviour},
         visitor::Reply,
@@ -120,4 +120,23 @@ async fn a_job_that_names_a_provider_s_user_waits_for_no_session_at_another_prov
     assert_ne!(given(&second), first, "it was refreshed");
     assert_eq!(both.partners.calls(Endpoint::Refresh), refreshed, "nobody else's was");
     assert_eq!(asked(both.partners.issuer()).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// What a server lacks that takes no writes may be there, and all providers but one lack a session.
+#[tokio::test]
+async fn a_job_s_session_is_found_on_a_standby_whichever_provider_it_is_of() {
+    const ROUTE: &str = "[[route]]\npath = \"/jobs\"\nassertion = true\napp_tokens = true\npass_access_token = true\n";
+    let jobs = World::build().on(Kind::Postgres).set("app_token_address", "127.0.0.1:0").set("app_token_secret", SECRET);
+    let both = Both::of(jobs, "", ROUTE).await;
+    let (world, job) = (&both.world, Job::of(&both.world, 0));
+    let ours = request_of(world, &both.of_default().await, "/jobs").await;
+    let theirs = request_of(world, &both.of_partners().await, "/jobs").await;
+    world.set_store_read_only(true, true).await;
+    eventually("the store takes no writes", async || world.visitor().get("/oauth2/readyz").await.json()["store"] == "read_only")
+        .await;
+    for (assertion, forwarded) in [ours, theirs] {
+        eventually("its session is found", async || job.by_session(&assertion, "").await.status == StatusCode::OK).await;
+        assert_eq!(given(&job.by_session(&assertion, "").await), forwarded);
+    }
+    world.set_store_read_only(false, false).await;
 }
