@@ -10,8 +10,8 @@ use crate::{clock::Timestamp, grant::GrantId, lock::Mutex, oidc::Introspection};
 const MAX_BLOCKED: u32 = 3;
 /// How long a blocked answer counts.
 const TTL: Duration = Duration::from_secs(3600);
-/// The number of grants above which old entries are removed.
-const CLEANUP_THRESHOLD: usize = 1024;
+/// Of so many grants it is known at most. If there are more, all are forgotten, and their tokens are introspected a few times more.
+const MAX_GRANTS: usize = 10_000;
 
 /// The grants whose introspection was blocked the last time. Each replica counts by itself, and anew when it starts.
 #[derive(Debug, Default)]
@@ -29,12 +29,11 @@ impl BlockedIntrospections {
         let mut blocked = self.0.lock();
         match response {
             Introspection::Blocked(_) => {
-                let counts = |entry: &Blocked| now.since(entry.last) < TTL;
-                if blocked.len() >= CLEANUP_THRESHOLD {
-                    blocked.retain(|_, entry| counts(entry));
-                }
-                let before = blocked.get(&id).filter(|entry| counts(entry)).map_or(0, |entry| entry.times);
+                let before = blocked.get(&id).filter(|entry| now.since(entry.last) < TTL).map_or(0, |entry| entry.times);
                 let times = before.saturating_add(1);
+                if blocked.len() >= MAX_GRANTS {
+                    blocked.clear();
+                }
                 blocked.insert(id, Blocked { times, last: now });
                 times >= MAX_BLOCKED
             }

@@ -367,7 +367,8 @@ async fn an_event_of_a_transmitter_whose_clock_is_ahead_takes_effect_at_once_and
     for pause in [0, 3600, 24 * 3600 - 60] {
         world.clock.advance(Duration::from_secs(pause));
         assert_eq!(push(&world, &early).await.status, StatusCode::ACCEPTED, "{pause}");
-        assert!(later.get("/").await.is_upstreams(), "after {pause} s more: who has logged in since is spared");
+        // A token refresh may be slow on a busy machine; who is logged out is never served again.
+        eventually("who has logged in since is spared", async || later.get("/").await.is_upstreams()).await;
     }
     let beyond = of_provider(&world.idp, json!({"iat": world.clock.now().seconds() + 24 * 3600 + 60}), json!({}));
     assert_eq!(err(&push(&world, &beyond).await), "invalid_request");
